@@ -1,0 +1,5 @@
+"""What sound and its mel are."""
+
+from audio.mel import LogMelSpectrogram, MelConfig
+
+__all__ = ["LogMelSpectrogram", "MelConfig"]

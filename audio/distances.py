@@ -1,0 +1,119 @@
+"""Distances between sounds: the losses of training and the yardstick of every report.
+
+All are plain functions of two waveforms `(batch, samples)`; the multi-resolution ones follow Yamamoto, Song, Kim,
+"Parallel WaveGAN", ICASSP 2020, equations 4 to 6.
+"""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from audio.mel import LogMelSpectrogram, MelConfig
+
+# (n_fft, hop_length, n_mels) of the project's yardstick.
+YARDSTICK_SCALES = ((2048, 512, 128), (1024, 256, 64), (512, 128, 32))
+YARDSTICK_FLOOR = 1e-5
+YARDSTICK_PEAK = 0.9
+STFT_RESOLUTIONS = ((2048, 512), (1024, 256), (512, 128))
+
+
+def mean_squared_error(estimate: Tensor, target: Tensor) -> Tensor:
+    """Mean of squared differences; any shape."""
+    return (estimate - target).square().mean()
+
+
+def mean_absolute_error(estimate: Tensor, target: Tensor) -> Tensor:
+    """Mean of absolute differences (L1); any shape."""
+    return (estimate - target).abs().mean()
+
+
+def stft_magnitude(waveform: Tensor, n_fft: int, hop_length: int) -> Tensor:
+    """Magnitudes `(batch, n_fft // 2 + 1, frames)`, centred, Hann; finite gradients on silence."""
+    window = torch.hann_window(n_fft, device=waveform.device)
+    spectrum = torch.stft(waveform, n_fft, hop_length, window=window, center=True, return_complex=True)
+    return (spectrum.real.square() + spectrum.imag.square()).clamp(min=1e-14).sqrt()
+
+
+def spectral_convergence(estimate: Tensor, target: Tensor, n_fft: int = 1024, hop_length: int = 256) -> Tensor:
+    """Frobenius norm of the magnitude difference over that of the target (Parallel WaveGAN, equation 5).
+
+    Args:
+        estimate: `(batch, samples)`.
+        target: `(batch, samples)`.
+        n_fft: in samples.
+        hop_length: in samples.
+    """
+    first, second = stft_magnitude(estimate, n_fft, hop_length), stft_magnitude(target, n_fft, hop_length)
+    return (first - second).norm() / second.norm().clamp(min=1e-7)
+
+
+def multi_resolution_stft(
+    estimate: Tensor, target: Tensor, resolutions: tuple[tuple[int, int], ...] = STFT_RESOLUTIONS
+) -> Tensor:
+    """Spectral convergence plus mean absolute log-magnitude difference, averaged over resolutions.
+
+    Args:
+        estimate: `(batch, samples)`.
+        target: `(batch, samples)`.
+        resolutions: pairs of n_fft and hop_length.
+    """
+    total = estimate.new_zeros(())
+    for n_fft, hop_length in resolutions:
+        first, second = stft_magnitude(estimate, n_fft, hop_length), stft_magnitude(target, n_fft, hop_length)
+        convergence = (first - second).norm() / second.norm().clamp(min=1e-7)
+        total = total + convergence + (first.log() - second.log()).abs().mean()
+    return total / len(resolutions)
+
+
+@lru_cache(maxsize=8)
+def _yardstick_mels(sample_rate: int, device: str) -> tuple[LogMelSpectrogram, ...]:
+    return tuple(
+        LogMelSpectrogram(
+            MelConfig(
+                sample_rate=sample_rate,
+                n_fft=n_fft,
+                win_length=n_fft,
+                hop_length=hop_length,
+                n_mels=n_mels,
+                f_min=0.0,
+                f_max=sample_rate / 2,
+                mel_scale="slaney",
+                filter_norm="slaney",
+                framing="centred",
+                magnitude_epsilon=0.0,
+                log_floor=YARDSTICK_FLOOR,
+            ),
+            backend="torch",
+        ).to(device)
+        for n_fft, hop_length, n_mels in YARDSTICK_SCALES
+    )
+
+
+def multi_scale_mel_distance(estimate: Tensor, target: Tensor, sample_rate: int) -> Tensor:
+    """The project's yardstick, and its perceptual loss: how far two waveforms are on three mel scales.
+
+    The sum, over the scales (2048, 512, 128), (1024, 256, 64), (512, 128, 32), of the mean absolute difference of the
+    natural-log mels plus that of the linear mels; Slaney scale and norm, floor 1e-5. In reports the clips are whole,
+    unpadded and peak-normalised by `normalise_peak` first.
+
+    Args:
+        estimate: `(batch, samples)`, aligned to the sample with `target`.
+        target: `(batch, samples)`.
+        sample_rate: in Hz.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if estimate.shape != target.shape:
+        raise ValueError(f"estimate and target: expected one shape, got {estimate.shape} and {target.shape}")
+    total = estimate.new_zeros(())
+    for log_mel in _yardstick_mels(sample_rate, str(target.device)):
+        first, second = log_mel(estimate), log_mel(target)
+        total = total + (first - second).abs().mean() + (first.exp() - second.exp()).abs().mean()
+    return total
+
+
+def normalise_peak(waveform: Tensor, level: float = YARDSTICK_PEAK) -> Tensor:
+    """Scale each row of `(batch, samples)` so that its largest absolute sample is `level`; silence stays silent."""
+    return waveform * (level / waveform.abs().amax(dim=-1, keepdim=True).clamp(min=1e-7))

@@ -1,0 +1,155 @@
+"""Sound files in and out: the one place of the project that touches an audio container.
+
+torchaudio's own `load` and `save` need TorchCodec; libsndfile (the `soundfile` package) reads and writes all that is
+needed here. A waveform inside the project is float32 in [-1, 1], mono: stereo is averaged at this door.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import gcd
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torchaudio.functional import resample as torchaudio_resample
+
+from audio.measures import Waveform
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".w64", ".caf", ".opus"})
+SUBTYPES = {"wav": "PCM_16", "flac": "PCM_16", "ogg": "VORBIS"}
+
+
+def list_audio_files(folder: Path) -> list[Path]:
+    """All sound files below `folder`, by name; hidden files are left out.
+
+    Raises:
+        ValueError: `folder` is not a folder.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"audio folder: expected an existing folder, got '{folder}'")
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def audio_seconds(path: Path) -> float:
+    """Length in seconds as the header tells it.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    try:
+        info = soundfile.info(str(path))
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        raise ValueError(f"{path}: not a readable sound file ({_reason(error)})") from error
+    return float(info.frames) / float(info.samplerate)
+
+
+def read_audio(
+    path: Path, sample_rate: int | None = None, start_seconds: float = 0.0, seconds: float | None = None
+) -> tuple[Waveform, int]:
+    """Read a sound file, average its channels, and resample it where asked.
+
+    Args:
+        path: any file libsndfile reads.
+        sample_rate: wanted rate in Hz; the file's own when left out.
+        start_seconds: where to begin.
+        seconds: how much to read; to the end when left out.
+
+    Returns:
+        samples (float32, mono) and their rate in Hz.
+
+    Raises:
+        ValueError: the file is unreadable, empty or holds values that are not finite.
+    """
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            file_rate = int(file.samplerate)
+            start = min(round(start_seconds * file_rate), max(0, file.frames - 1))
+            if start:
+                file.seek(start)
+            wanted = -1 if seconds is None else max(1, round(seconds * file_rate))
+            block = file.read(wanted, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError, RuntimeError, MemoryError) as error:
+        raise ValueError(f"{path}: not a readable sound file ({_reason(error)})") from error
+    if block.shape[0] == 0:
+        raise ValueError(f"{path}: holds no samples")
+    waveform = block.mean(axis=1, dtype=np.float32)
+    if not np.isfinite(waveform).all():
+        raise ValueError(f"{path}: holds samples that are not finite")
+    if sample_rate is not None and sample_rate != file_rate:
+        waveform = resample(waveform, file_rate, sample_rate)
+    return waveform, sample_rate or file_rate
+
+
+def resample(waveform: Waveform, source_rate: int, target_rate: int) -> Waveform:
+    """Band-limited resampling (torchaudio's windowed sinc).
+
+    Args:
+        waveform: samples, mono.
+        source_rate: in Hz.
+        target_rate: in Hz.
+    """
+    divisor = gcd(source_rate, target_rate)
+    tensor = torch.from_numpy(np.ascontiguousarray(waveform))
+    result = torchaudio_resample(tensor, source_rate // divisor, target_rate // divisor, lowpass_filter_width=16)
+    return np.asarray(result.numpy(), dtype=np.float32)
+
+
+def write_audio(path: Path, waveform: Waveform, sample_rate: int) -> None:
+    """Write a clip aside, then rename it to its name: a reader never meets half a file.
+
+    Args:
+        path: the suffix (.wav, .flac, .ogg) chooses the format; wav and flac are 16 bit.
+        waveform: samples in [-1, 1], mono.
+        sample_rate: in Hz.
+
+    Raises:
+        ValueError: an unknown suffix, samples that are not finite, or a folder that cannot be written.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in SUBTYPES:
+        raise ValueError(f"audio format: expected one of {', '.join(sorted(SUBTYPES))}, got '{kind}'")
+    if not np.isfinite(waveform).all():
+        raise ValueError(f"{path}: refused to write samples that are not finite")
+    with write_aside(path) as aside:
+        try:
+            soundfile.write(str(aside), waveform, sample_rate, format=kind.upper(), subtype=SUBTYPES[kind])
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise ValueError(f"{path}: cannot be written ({_reason(error)}); is the disk full?") from error
+
+
+@contextmanager
+def write_aside(path: Path) -> Iterator[Path]:
+    """Give a temporary file beside `path`; rename it to `path` on success, remove it on any failure.
+
+    Raises:
+        ValueError: the folder cannot be made or written, or the disk is full.
+    """
+    aside: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        aside = Path(name)
+        yield aside
+        aside.chmod(0o644)
+        aside.replace(path)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({_reason(error)})") from error
+    finally:
+        if aside is not None and aside.exists():
+            aside.unlink()
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, soundfile.LibsndfileError):
+        return str(error.error_string).rstrip(".").lower()
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,122 @@
+"""From a log-mel back towards sound, without learning: pseudo-inverse magnitudes and Griffin-Lim.
+
+    magnitude  = max(0, pinv(filterbank) exp(log_mel))
+    Griffin-Lim: alternate between "has this magnitude" and "is the STFT of a real signal", with momentum
+    (Perraudin, Balazs, Sondergaard, "A fast Griffin-Lim algorithm", WASPAA 2013, algorithm 2).
+
+The framing is the contract's own, so what comes out lies sample on sample with what went in.
+"""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn.functional import fold, pad
+
+from audio.mel import MelConfig, mel_filterbank
+
+
+@lru_cache(maxsize=16)
+def inverse_filterbank(config: MelConfig) -> Tensor:
+    """Moore-Penrose inverse of the filterbank, `(n_fft // 2 + 1, n_mels)`, computed in float64, stored in float32."""
+    return torch.linalg.pinv(mel_filterbank(config).double()).float().contiguous()
+
+
+def pseudo_inverse_magnitude(log_mel: Tensor, config: MelConfig) -> Tensor:
+    """Linear magnitudes that the log-mel implies, clamped at 0.
+
+    Args:
+        log_mel: `(batch, n_mels, frames)`, natural log.
+        config: its contract.
+
+    Returns:
+        `(batch, n_fft // 2 + 1, frames)`.
+    """
+    inverse = inverse_filterbank(config).to(log_mel.device)
+    return torch.matmul(inverse, log_mel.float().exp()).clamp(min=0.0)
+
+
+def forward_stft(waveform: Tensor, config: MelConfig) -> Tensor:
+    """Complex STFT `(batch, n_fft // 2 + 1, frames)` of `(batch, samples)` in the contract's framing."""
+    padded = pad(waveform, (config.padding, config.padding), mode="reflect")
+    window = torch.hann_window(config.win_length, device=waveform.device)
+    return torch.stft(
+        padded, config.n_fft, config.hop_length, config.win_length, window, center=False, return_complex=True
+    )
+
+
+def inverse_stft(spectrum: Tensor, config: MelConfig) -> Tensor:
+    """Least-squares inverse of `forward_stft`: windowed overlap-add over the summed squared windows.
+
+    Args:
+        spectrum: `(batch, n_fft // 2 + 1, frames)`, complex.
+        config: gives window, hop and framing.
+
+    Returns:
+        `(batch, config.num_samples(frames))`.
+    """
+    frames = spectrum.shape[-1]
+    left = (config.n_fft - config.win_length) // 2
+    window = torch.hann_window(config.win_length, device=spectrum.device)
+    window = pad(window, (left, config.n_fft - config.win_length - left))
+    blocks = torch.fft.irfft(spectrum, config.n_fft, dim=1) * window[:, None]
+    length = (frames - 1) * config.hop_length + config.n_fft
+    waveform = _overlap_add(blocks, length, config)
+    envelope = _overlap_add(window.square()[None, :, None].expand(1, -1, frames), length, config)
+    inside = slice(config.padding, config.padding + config.num_samples(frames))
+    return waveform[:, inside] / envelope[:, inside].clamp(min=1e-8)
+
+
+def _overlap_add(blocks: Tensor, length: int, config: MelConfig) -> Tensor:
+    summed = fold(blocks, (1, length), (1, config.n_fft), stride=(1, config.hop_length))
+    return summed[:, 0, 0]
+
+
+def griffin_lim(
+    magnitude: Tensor, config: MelConfig, iterations: int = 64, momentum: float = 0.99, seed: int = 0
+) -> Tensor:
+    """Find a signal whose STFT has nearly this magnitude.
+
+    Args:
+        magnitude: `(batch, n_fft // 2 + 1, frames)`.
+        config: gives window, hop and framing.
+        iterations: projections; 64 is the project's baseline.
+        momentum: 0 is the plain algorithm of Griffin and Lim (1984), 0.99 the fast one.
+        seed: of the random first phases, drawn on the CPU and the same for every row of the batch.
+
+    Returns:
+        `(batch, config.num_samples(frames))`.
+
+    Raises:
+        ValueError: iterations below 1, momentum outside [0, 1), or too few frames for the framing.
+    """
+    if iterations < 1 or not 0.0 <= momentum < 1.0:
+        raise ValueError(f"griffin_lim: expected iterations >= 1 and momentum in [0, 1), got {iterations}, {momentum}")
+    if config.num_samples(magnitude.shape[-1]) < config.minimum_samples:
+        raise ValueError(f"griffin_lim: {magnitude.shape[-1]} frames are too few for this mel")
+    generator = torch.Generator().manual_seed(seed)
+    phase = torch.rand(magnitude.shape[1:], generator=generator) * (2.0 * torch.pi)
+    angles = torch.polar(torch.ones_like(phase), phase).to(magnitude.device).expand(magnitude.shape)
+    previous = torch.zeros_like(angles)
+    weight = momentum / (1.0 + momentum)
+    for _ in range(iterations):
+        rebuilt = forward_stft(inverse_stft(magnitude * angles, config), config)
+        angles = rebuilt - weight * previous
+        angles = angles / angles.abs().clamp(min=1e-16)
+        previous = rebuilt
+    return inverse_stft(magnitude * angles, config)
+
+
+def griffin_lim_from_log_mel(log_mel: Tensor, config: MelConfig, iterations: int = 64, seed: int = 0) -> Tensor:
+    """The baseline of every vocoder number: Griffin-Lim on the pseudo-inverse of a log-mel.
+
+    Args:
+        log_mel: `(batch, n_mels, frames)`.
+        config: its contract.
+        iterations: of Griffin-Lim.
+        seed: of the first phases.
+
+    Returns:
+        `(batch, config.num_samples(frames))`.
+    """
+    return griffin_lim(pseudo_inverse_magnitude(log_mel, config), config, iterations, seed=seed)

@@ -1,0 +1,1 @@
+"""Recipes that build training folders from packages anyone can install."""

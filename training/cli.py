@@ -1,0 +1,221 @@
+"""`python -m STAGE fit -c FILE.yaml`: Lightning's command line with this project's manners.
+
+One YAML holds everything. The run's folder (`trainer.default_root_dir`) receives its full config, TensorBoard logs and
+two checkpoints, `best.ckpt` and `last.ckpt`; started again with the same words, a run goes on from `last.ckpt`. Errors
+are one line and exit code 2, Ctrl-C is 130.
+"""
+
+import logging
+import os
+import shutil
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentError
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from audio.files import write_aside
+from training.checkpoint import load_checkpoint, seal_checkpoint
+from training.data import StageData
+from training.module import StageTraining
+
+DESCRIPTION = "Train one stage. Everything is set in a YAML file; any key can be given on the command line too."
+
+
+class SealedCheckpointIO(TorchCheckpointIO):
+    """Writes checkpoints aside and renames them, with fingerprints of the weights as stored; reads weights only."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ANN401
+        """Seal, write aside, rename."""
+        seal_checkpoint(checkpoint)
+        with write_aside(Path(path)) as aside:
+            super().save_checkpoint(checkpoint, aside, storage_options)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:  # noqa: ANN401
+        """Read plain containers and tensors; anything else is refused."""
+        return load_checkpoint(Path(path))
+
+
+class RunReport(Callback):
+    """Says at the start how long it will take and what disk it needs, and one line per validation."""
+
+    PROBE_BATCHES = 10
+
+    def __init__(self) -> None:
+        self.started: float | None = None
+        self.first_batch = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self.started = time.monotonic()
+        self.first_batch = _batches_done(pl_module)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ANN401
+        """After a short probe, estimate time and disk."""
+        done = _batches_done(pl_module) - self.first_batch
+        if done != self.PROBE_BATCHES or self.started is None:
+            return
+        seconds = (time.monotonic() - self.started) / done * _batches_left(trainer, pl_module)
+        weights = sum(p.numel() * p.element_size() for p in pl_module.parameters())
+        # Two checkpoints, each with weights, averaged weights and two moments per weight; one more is written aside.
+        needed = 3 * 4 * weights
+        free = shutil.disk_usage(trainer.default_root_dir).free
+        say(f"about {_duration(seconds)} of training to come; checkpoints need {_size(needed)}, {_size(free)} are free")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """One line: how far, how good, how long to go."""
+        if trainer.sanity_checking or self.started is None or not isinstance(pl_module, StageTraining):
+            return
+        done = _batches_done(pl_module)
+        value = trainer.callback_metrics.get(pl_module.monitor)
+        elapsed = time.monotonic() - self.started
+        left = elapsed / max(1, done - self.first_batch) * _batches_left(trainer, pl_module)
+        shown = f"{float(value):.4f}" if value is not None else "-"
+        say(f"step {done}: {pl_module.monitor} {shown}, {_duration(elapsed)} gone, about {_duration(left)} to go")
+
+
+class StageCLI(LightningCLI):
+    """Lightning's command line with fixed classes, early stopping, averaged weights and resuming built in."""
+
+    def __init__(self, training_class: type[StageTraining], data_class: type[StageData], link_sample_rate: bool) -> None:
+        self.link_sample_rate = link_sample_rate
+        super().__init__(
+            training_class,
+            data_class,
+            save_config_kwargs={"overwrite": True},
+            seed_everything_default=0,
+            trainer_defaults={"max_epochs": -1, "log_every_n_steps": 10, "gradient_clip_val": None},
+            parser_kwargs={
+                "description": DESCRIPTION,
+                "exit_on_error": False,
+                **{name: {"exit_on_error": False} for name in self.subcommands()},
+            },
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Only what a stage does: train and validate."""
+        names = {"model", "dataloaders", "datamodule", "train_dataloaders", "val_dataloaders", "weights_only"}
+        return {"fit": names, "validate": names}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Early stopping, averaging and resuming as YAML keys of every stage."""
+        monitor = self._model_class.monitor
+        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.set_defaults({"early_stopping.monitor": monitor, "early_stopping.patience": 20})
+        parser.add_lightning_class_args(EMAWeightAveraging, "ema")
+        parser.set_defaults({"ema.decay": 0.999})
+        parser.add_argument("--resume", type=bool, default=True, help="go on from last.ckpt of the run's folder")
+        parser.link_arguments("seed_everything", "data.seed")
+        if self.link_sample_rate:
+            parser.link_arguments("model.mel.sample_rate", "data.sample_rate")
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
+        """Add what every run has: log, checkpoints, progress."""
+        folder = Path(self._get(self.config_init, "trainer").get("default_root_dir") or f"runs/{self.model.kind}")
+        callbacks: list[Callback] = [
+            ModelCheckpoint(
+                dirpath=folder,
+                filename="best",
+                monitor=self.model.monitor,
+                save_last=True,
+                auto_insert_metric_name=False,
+                enable_version_counter=False,
+                save_on_train_epoch_end=True,
+            ),
+            RunReport(),
+        ]
+        if sys.stderr.isatty():
+            callbacks.append(RichProgressBar())
+        config = self._get(self.config_init, "trainer")
+        config["callbacks"] = [*(config.get("callbacks") or []), *callbacks]
+        config.setdefault("plugins", None)
+        return super().instantiate_trainer(
+            default_root_dir=str(folder),
+            logger=TensorBoardLogger(str(folder), name="", version=""),
+            plugins=[SealedCheckpointIO()],
+            enable_progress_bar=sys.stderr.isatty(),
+            enable_model_summary=False,
+            **kwargs,
+        )
+
+    def before_fit(self) -> None:
+        """Resume where the folder holds a run."""
+        last = Path(self.trainer.default_root_dir) / "last.ckpt"
+        options = self._get(self.config_init, "resume")
+        if options and last.is_file() and not self._get(self.config, "ckpt_path"):
+            say(f"going on from {last}")
+            self.config[str(self.subcommand)]["ckpt_path"] = str(last)
+
+    def after_fit(self) -> None:
+        """Name the best checkpoint and the next command."""
+        best = Path(self.trainer.default_root_dir) / "best.ckpt"
+        print(f"best checkpoint: {best}")  # noqa: T201
+        print(f"next: {self.model.next_command(str(best))}")  # noqa: T201
+
+
+def run_stage(training_class: type[StageTraining], data_class: type[StageData], link_sample_rate: bool) -> int:
+    """Run a stage's command line; returns its exit code.
+
+    Args:
+        training_class: of the stage.
+        data_class: of its batches.
+        link_sample_rate: set the data's sample rate from the model's mel.
+    """
+    _quieten()
+    try:
+        cli = StageCLI(training_class, data_class, link_sample_rate)
+    except (ValueError, ArgumentError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as error:
+        # Lightning leaves with 1 after Ctrl-C; the convention is 130.
+        return 130 if error.code == 1 else int(error.code or 0)
+    return 130 if cli.trainer.interrupted else 0
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks and without the parser's tips."""
+    text = str(error).split("\ntip:")[0]
+    return " ".join(part.strip() for part in text.splitlines() if part.strip())
+
+
+def say(text: str) -> None:
+    """Print to standard error."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _quieten() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    os.environ.setdefault("TENSORBOARD_NO_TF", "1")
+    for text in (".*does not have many workers.*", ".*is not present in the.*", ".*LeafSpec.*", ".*exists and is not empty.*"):
+        warnings.filterwarnings("ignore", text)
+
+
+def _batches_done(module: LightningModule) -> int:
+    return module.batches_done if isinstance(module, StageTraining) else 0
+
+
+def _batches_left(trainer: Trainer, module: LightningModule) -> int:
+    optimisers = max(1, len(trainer.optimizers)) if not module.automatic_optimization else 1
+    return max(0, trainer.max_steps // optimisers - _batches_done(module)) if trainer.max_steps > 0 else 0
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _size(number: float) -> str:
+    return f"{number / 2**20:.0f} MiB" if number < 2**30 else f"{number / 2**30:.1f} GiB"

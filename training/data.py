@@ -1,0 +1,212 @@
+"""Batches: which clips, which crop of them, in an order that is a function of (seed, epoch) alone.
+
+Because no batch depends on what came before it, a run that was killed and resumed sees the very batches that an
+uninterrupted one would have seen. One *epoch* is `steps_per_epoch` batches: the distance between two validations.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from audio.dataset import AudioFolder, Clip, balanced_weights
+from audio.files import read_audio
+
+SeededIndex = tuple[int, int]
+
+
+class StepSampler(Sampler[SeededIndex]):
+    """Draws (index, seed) pairs with replacement; the seed decides crop and gain of that draw.
+
+    Args:
+        weights: how often each item is drawn.
+        draws: per epoch.
+        seed: of the run.
+    """
+
+    def __init__(self, weights: Sequence[float], draws: int, seed: int) -> None:
+        self.weights = torch.tensor(weights, dtype=torch.float64)
+        self.draws = draws
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before every epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.draws
+
+    def __iter__(self) -> Iterator[SeededIndex]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        indices = torch.multinomial(self.weights, self.draws, replacement=True, generator=generator)
+        seeds = torch.randint(2**31, (self.draws,), generator=generator)
+        yield from zip(indices.tolist(), seeds.tolist(), strict=True)
+
+
+class AudioSegments(Dataset[dict[str, Tensor]]):
+    """Crops of clips: `waveform` `(samples,)`, zero beyond the clip's end, and `valid_samples`.
+
+    Args:
+        clips: of one split.
+        sample_rate: every clip is resampled to it, in Hz.
+        segment_samples: length of a crop.
+        gain_db: range of the random gain; (0, 0) is none.
+        random_crop: a crop anywhere in long clips; otherwise their beginning.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        sample_rate: int,
+        segment_samples: int,
+        gain_db: tuple[float, float] = (0.0, 0.0),
+        random_crop: bool = True,
+    ) -> None:
+        self.clips = clips
+        self.sample_rate = sample_rate
+        self.segment_samples = segment_samples
+        self.gain_db = gain_db
+        self.random_crop = random_crop
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, item: int | SeededIndex) -> dict[str, Tensor]:
+        index, seed = item if isinstance(item, tuple) else (item, 0)
+        draw = np.random.default_rng(seed)
+        clip = self.clips[index]
+        seconds = self.segment_samples / self.sample_rate
+        spare = clip.seconds - seconds if self.random_crop else 0.0
+        start = float(draw.uniform(0.0, spare)) if spare > 0.0 else 0.0
+        waveform, _ = read_audio(clip.path, self.sample_rate, start, seconds)
+        waveform = waveform[: self.segment_samples] * np.float32(10.0 ** (draw.uniform(*self.gain_db) / 20.0))
+        result = torch.zeros(self.segment_samples)
+        result[: len(waveform)] = torch.from_numpy(waveform)
+        return {"waveform": result, "valid_samples": torch.tensor(len(waveform))}
+
+
+class StageData(LightningDataModule):
+    """Loaders around a training and a validation dataset; a stage's data module fills in the two.
+
+    Args:
+        batch_size: items a batch.
+        steps_per_epoch: training batches between two validations.
+        workers: loader processes; 0 loads in the training process.
+        seed: of the order of batches.
+    """
+
+    def __init__(self, batch_size: int, steps_per_epoch: int, workers: int, seed: int) -> None:
+        super().__init__()
+        if batch_size < 1 or steps_per_epoch < 1 or workers < 0:
+            raise ValueError(
+                "data: expected batch_size >= 1, steps_per_epoch >= 1 and workers >= 0, "
+                f"got {batch_size}, {steps_per_epoch}, {workers}"
+            )
+        self.batch_size = batch_size
+        self.steps_per_epoch = steps_per_epoch
+        self.workers = workers
+        self.seed = seed
+        self.lineage: dict[str, Any] = {}
+        self.licences: list[str] = []
+
+    def training_items(self) -> tuple[Dataset[dict[str, Tensor]], list[float]]:
+        """The training dataset and how often each of its items is drawn."""
+        raise ValueError("this data module has no training items")
+
+    def validation_items(self) -> Dataset[dict[str, Tensor]]:
+        """The validation dataset, read in order."""
+        raise ValueError("this data module has no validation items")
+
+    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """Batches of one epoch, drawn with the items' weights."""
+        dataset, weights = self.training_items()
+        sampler = StepSampler(weights, self.batch_size * self.steps_per_epoch, self.seed)
+        return DataLoader(
+            dataset, self.batch_size, sampler=sampler, num_workers=self.workers, persistent_workers=self.workers > 0
+        )
+
+    def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """All validation items, in order."""
+        return DataLoader(self.validation_items(), self.batch_size)
+
+
+class AudioData(StageData):
+    """Crops of a folder of audio, for the stages that learn from waveforms.
+
+    Args:
+        folder: read by `AudioFolder`.
+        sample_rate: in Hz; linked from the mel.
+        segment_seconds: length of a training crop.
+        batch_size: crops a batch.
+        steps_per_epoch: training batches between two validations.
+        validation_seconds: length of the beginning of each validation clip that is judged.
+        validation_clips: at most so many, spread evenly over the split.
+        gain_db: range of the random gain in training.
+        balance: 0 draws all clips alike, 1 all families and sources alike.
+        workers: loader processes.
+        seed: of the order of batches.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        sample_rate: int,
+        segment_seconds: float = 0.75,
+        batch_size: int = 16,
+        steps_per_epoch: int = 100,
+        validation_seconds: float = 2.0,
+        validation_clips: int = 200,
+        gain_db: tuple[float, float] = (0.0, 0.0),
+        balance: float = 0.5,
+        workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, steps_per_epoch, workers, seed)
+        if not 0.0 < segment_seconds < 60.0 or not 0.0 < validation_seconds < 60.0:
+            raise ValueError(
+                "data: expected segment_seconds and validation_seconds between 0 and 60, "
+                f"got {segment_seconds}, {validation_seconds}"
+            )
+        self.folder = Path(folder)
+        self.sample_rate = sample_rate
+        self.segment_samples = round(segment_seconds * sample_rate)
+        self.validation_samples = round(validation_seconds * sample_rate)
+        self.validation_clips = validation_clips
+        self.gain_db = gain_db
+        self.balance = balance
+        self.audio: AudioFolder | None = None
+
+    def setup(self, stage: str) -> None:
+        """Scan the folder once."""
+        if self.audio is None:
+            self.audio = AudioFolder.scan(self.folder)
+            self.licences = self.audio.licences()
+            self.lineage = {"data": self.audio.fingerprint(), "clips": len(self.audio.split("train"))}
+
+    def _clips(self, split: str) -> tuple[Clip, ...]:
+        if self.audio is None:
+            self.setup("fit")
+        clips = self.audio.split(split) if self.audio else ()  # type: ignore[arg-type]
+        if not clips and split == "validation":
+            clips = self._clips("train")
+        if not clips:
+            raise ValueError(f"'{self.folder}' holds no clip of split '{split}'")
+        return clips
+
+    def training_items(self) -> tuple[Dataset[dict[str, Tensor]], list[float]]:
+        """Random crops of the training split."""
+        clips = self._clips("train")
+        dataset = AudioSegments(clips, self.sample_rate, self.segment_samples, self.gain_db)
+        return dataset, balanced_weights(clips, self.balance)
+
+    def validation_items(self) -> Dataset[dict[str, Tensor]]:
+        """Beginnings of clips of the validation split; of the training split where a folder has one clip only."""
+        clips = self._clips("validation")
+        stride = max(1, -(-len(clips) // self.validation_clips))
+        return AudioSegments(clips[::stride], self.sample_rate, self.validation_samples, random_crop=False)
