@@ -130,7 +130,9 @@ class AudioFolder:
 
     def fingerprint(self) -> str:
         """Sixteen hex digits of names, lengths and splits: which data a stage was trained on."""
-        text = "\n".join(f"{c.path.relative_to(self.root)} {c.seconds:.3f} {c.loudness:.1f} {c.split}" for c in self.clips)
+        text = "\n".join(
+            f"{c.path.relative_to(self.root)} {c.seconds:.3f} {c.loudness:.1f} {c.split}" for c in self.clips
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def report(self) -> str:

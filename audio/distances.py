@@ -32,7 +32,8 @@ def stft_magnitude(waveform: Tensor, n_fft: int, hop_length: int) -> Tensor:
     """Magnitudes `(batch, n_fft // 2 + 1, frames)`, centred, Hann; finite gradients on silence."""
     window = torch.hann_window(n_fft, device=waveform.device)
     spectrum = torch.stft(waveform, n_fft, hop_length, window=window, center=True, return_complex=True)
-    return (spectrum.real.square() + spectrum.imag.square()).clamp(min=1e-14).sqrt()
+    power: Tensor = spectrum.real.square() + spectrum.imag.square()
+    return power.clamp(min=1e-14).sqrt()
 
 
 def spectral_convergence(estimate: Tensor, target: Tensor, n_fft: int = 1024, hop_length: int = 256) -> Tensor:

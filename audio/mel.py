@@ -10,6 +10,7 @@ scale, filter norm and framing are left unsaid. Here they are fields, carried by
 compared with `==` wherever two stages are joined.
 """
 
+import math
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -109,6 +110,11 @@ class MelConfig:
         """Frames per second."""
         return self.sample_rate / self.hop_length
 
+    @property
+    def log_mel_floor(self) -> float:
+        """The log-mel of digital silence, in nats."""
+        return math.log(self.log_floor)
+
     def num_frames(self, samples: int) -> int:
         """Frames that `samples` samples give."""
         return samples // self.hop_length + (1 if self.framing == "centred" else 0)
@@ -192,7 +198,7 @@ def convert_log_mel(log_mel: Tensor, source: MelConfig, target: MelConfig, allow
             f"log_floor: {source.log_floor} cannot be lowered to {target.log_floor}, what lay below is lost; "
             "pass allow_inexact to do it all the same"
         )
-    return log_mel.clamp(min=float(torch.tensor(target.log_floor).log()))
+    return log_mel.clamp(min=target.log_mel_floor)
 
 
 @lru_cache(maxsize=16)
@@ -207,7 +213,8 @@ def mel_filterbank(config: MelConfig) -> Tensor:
         norm="slaney" if config.filter_norm == "slaney" else None,
         mel_scale=config.mel_scale,
     )
-    return bank.T.contiguous()
+    filters: Tensor = bank.T.contiguous()
+    return filters
 
 
 class LogMelSpectrogram(nn.Module):
@@ -266,7 +273,8 @@ class LogMelSpectrogram(nn.Module):
             backend = "nnaudio" if padded.device.type == "cuda" else "torch"
         if backend == "nnaudio":
             parts = self._nnaudio_stft(padded.device)(padded)
-            return parts[..., 0].square() + parts[..., 1].square()
+            power: Tensor = parts[..., 0].square() + parts[..., 1].square()
+            return power
         config = self.config
         spectrum = torch.stft(
             padded,

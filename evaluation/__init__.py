@@ -1,0 +1,1 @@
+"""Ears: what judges sound."""

@@ -1,0 +1,1 @@
+"""What every stage shares about being trained."""

@@ -181,7 +181,9 @@ def load_weights(module: torch.nn.Module, weights: dict[str, Tensor], path: Path
         )
     for name, value in weights.items():
         if value.shape != own[name].shape:
-            raise ValueError(f"'{path}': weight {name} has shape {tuple(value.shape)}, expected {tuple(own[name].shape)}")
+            raise ValueError(
+                f"'{path}': weight {name} has shape {tuple(value.shape)}, expected {tuple(own[name].shape)}"
+            )
     module.load_state_dict(weights)
 
 

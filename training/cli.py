@@ -23,6 +23,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from audio.files import write_aside
 from training.checkpoint import load_checkpoint, seal_checkpoint
+from training.command import answer, one_line, say
 from training.data import StageData
 from training.module import StageTraining
 
@@ -84,7 +85,10 @@ class RunReport(Callback):
 class StageCLI(LightningCLI):
     """Lightning's command line with fixed classes, early stopping, averaged weights and resuming built in."""
 
-    def __init__(self, training_class: type[StageTraining], data_class: type[StageData], link_sample_rate: bool) -> None:
+    def __init__(
+        self, training_class: type[StageTraining], data_class: type[StageData], link_sample_rate: bool
+    ) -> None:
+        self.training_class = training_class
         self.link_sample_rate = link_sample_rate
         super().__init__(
             training_class,
@@ -109,7 +113,7 @@ class StageCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Early stopping, averaging and resuming as YAML keys of every stage."""
-        monitor = self._model_class.monitor
+        monitor = self.training_class.monitor
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults({"early_stopping.monitor": monitor, "early_stopping.patience": 20})
         parser.add_lightning_class_args(EMAWeightAveraging, "ema")
@@ -138,7 +142,6 @@ class StageCLI(LightningCLI):
             callbacks.append(RichProgressBar())
         config = self._get(self.config_init, "trainer")
         config["callbacks"] = [*(config.get("callbacks") or []), *callbacks]
-        config.setdefault("plugins", None)
         return super().instantiate_trainer(
             default_root_dir=str(folder),
             logger=TensorBoardLogger(str(folder), name="", version=""),
@@ -159,8 +162,8 @@ class StageCLI(LightningCLI):
     def after_fit(self) -> None:
         """Name the best checkpoint and the next command."""
         best = Path(self.trainer.default_root_dir) / "best.ckpt"
-        print(f"best checkpoint: {best}")  # noqa: T201
-        print(f"next: {self.model.next_command(str(best))}")  # noqa: T201
+        answer(f"best checkpoint: {best}")
+        answer(f"next: {self.model.next_command(str(best))}")
 
 
 def run_stage(training_class: type[StageTraining], data_class: type[StageData], link_sample_rate: bool) -> int:
@@ -175,7 +178,7 @@ def run_stage(training_class: type[StageTraining], data_class: type[StageData], 
     try:
         cli = StageCLI(training_class, data_class, link_sample_rate)
     except (ValueError, ArgumentError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)  # noqa: T201
+        say(f"error: {one_line(error)}")
         return 2
     except KeyboardInterrupt:
         return 130
@@ -185,22 +188,16 @@ def run_stage(training_class: type[StageTraining], data_class: type[StageData], 
     return 130 if cli.trainer.interrupted else 0
 
 
-def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks and without the parser's tips."""
-    text = str(error).split("\ntip:")[0]
-    return " ".join(part.strip() for part in text.splitlines() if part.strip())
-
-
-def say(text: str) -> None:
-    """Print to standard error."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
-
-
 def _quieten() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     os.environ.setdefault("TENSORBOARD_NO_TF", "1")
-    for text in (".*does not have many workers.*", ".*is not present in the.*", ".*LeafSpec.*", ".*exists and is not empty.*"):
+    for text in (
+        ".*does not have many workers.*",
+        ".*is not present in the.*",
+        ".*LeafSpec.*",
+        ".*exists and is not empty.*",
+    ):
         warnings.filterwarnings("ignore", text)
 
 
@@ -214,7 +211,9 @@ def _batches_left(trainer: Trainer, module: LightningModule) -> int:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _size(number: float) -> str:

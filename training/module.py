@@ -70,7 +70,7 @@ class StageTraining(LightningModule):
                 "optimizer": optimiser,
                 "lr_scheduler": {"scheduler": schedule, "monitor": self.monitor, "interval": "epoch"},
             }
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}  # type: ignore[typeddict-item]
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
         """Start the clock."""

@@ -1,12 +1,14 @@
 """Optimisers and learning rates as data: torch's own classes, named in YAML the same way in every stage.
 
-    warm-up:  lr(k) = lr * (k + 1) / warmup_steps                       k < warmup_steps
-    cosine:   lr(k) = lr * (f + (1 - f) (1 + cos(pi p)) / 2)            p = progress after the warm-up, f = final_fraction
+In optimiser steps k, with p the progress after the warm-up and f the final fraction:
+
+    warm-up:  lr(k) = lr * (k + 1) / warmup_steps
+    cosine:   lr(k) = lr * (f + (1 - f) (1 + cos(pi p)) / 2)
 """
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -40,7 +42,7 @@ class ScheduleConfig:
     Args:
         name: constant, cosine (linear warm-up, then cosine), step (times `factor` every `period` steps) or plateau
             (times `factor` after `patience` validations without a better validation metric).
-        warmup_steps: linear warm-up, for every name.
+        warmup_steps: linear warm-up, for every name but plateau; at most a tenth of all steps.
         total_steps: where the cosine ends; 0 takes the trainer's max_steps.
         final_fraction: of the peak, at the cosine's end.
         period: of step.
@@ -92,8 +94,10 @@ def build_schedule(
     if config.name == "plateau":
         return ReduceLROnPlateau(optimiser, factor=config.factor, patience=config.patience)
     total = config.total_steps or max_steps
-    if config.name == "cosine" and total <= config.warmup_steps:
-        raise ValueError(f"schedule: cosine needs more than {config.warmup_steps} warm-up steps in all, got {total}")
+    if config.name == "cosine" and total <= 0:
+        raise ValueError("schedule: a cosine needs an end: set trainer.max_steps or schedule.total_steps")
+    if total > 0:
+        config = replace(config, warmup_steps=min(config.warmup_steps, total // 10))
     return LambdaLR(optimiser, lambda step: rate_factor(step, config, total))
 
 

@@ -1,0 +1,107 @@
+"""What the VAE is asked for, as functions and weights: an ablation is a YAML diff.
+
+    loss = l1 |x' - x| + mse (x' - x)^2 + perceptual P(x', x) + kl KL          (all means per element, in nats)
+
+The weight of the KL is per element too: published weights are not comparable because their reductions differ.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from autoencoder.model import Posterior
+
+PADDING_WEIGHT = 0.1
+
+
+@dataclass(frozen=True)
+class MelVAELoss:
+    """Weights of the terms; 0 leaves a term out.
+
+    Args:
+        l1: mean absolute log-mel difference.
+        mse: mean squared log-mel difference.
+        perceptual: `multi_scale_log_mel`.
+        kl: divergence of the posterior from N(0, 1), in nats per latent number.
+    """
+
+    l1: float = 1.0
+    mse: float = 0.0
+    perceptual: float = 0.5
+    kl: float = 0.003
+
+
+def frame_weights(valid_frames: Tensor, frames: int) -> Tensor:
+    """`(batch, 1, frames)`: 1 inside the clip, a tenth on its padding (which must be learned, not dominate)."""
+    inside = torch.arange(frames, device=valid_frames.device)[None] < valid_frames[:, None]
+    return torch.where(inside, 1.0, PADDING_WEIGHT)[:, None]
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean over all elements of `(batch, bins, frames)` with one weight per frame."""
+    weights = weights.expand_as(values)
+    return (values * weights).sum() / weights.sum().clamp(min=1e-8)
+
+
+def multi_scale_log_mel(estimate: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """A perceptual distance of log-mels: coarse shape, attacks and partials, louder parts first.
+
+    The mean absolute difference of (1) the mels averaged over 2 x 2 and 4 x 4 tiles, (2) their differences from frame
+    to frame (attacks) and from bin to bin (partials), each weighted by how loud the target is there.
+
+    Args:
+        estimate: `(batch, n_mels, frames)`, nats.
+        target: the same shape.
+        weights: `(batch, 1, frames)`.
+    """
+    audible = weights * (0.25 + torch.sigmoid(0.5 * (target + 6.0)))
+    difference = estimate - target
+    total = weighted_mean_full(difference[..., 1:] - difference[..., :-1], audible[..., 1:])
+    total = total + weighted_mean_full(difference[:, 1:] - difference[:, :-1], audible[:, 1:])
+    for tile in (2, 4):
+        if min(difference.shape[-2:]) >= tile:
+            total = total + weighted_mean_full(avg_pool2d(difference, tile), avg_pool2d(audible, tile))
+    return total
+
+
+def weighted_mean_full(values: Tensor, weights: Tensor) -> Tensor:
+    """Mean of absolute values with one weight per element."""
+    return (values.abs() * weights).sum() / weights.sum().clamp(min=1e-8)
+
+
+def vae_loss(
+    estimate: Tensor, target: Tensor, posterior: Posterior, weights: Tensor, loss: MelVAELoss
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weighted sum, and its terms by name.
+
+    Args:
+        estimate: decoded log-mel `(batch, n_mels, frames)`.
+        target: log-mel, the same shape.
+        posterior: of the target.
+        weights: `(batch, 1, frames)`.
+        loss: weights of the terms.
+    """
+    terms = {"kl": posterior.kl().mean()}
+    if loss.l1:
+        terms["l1"] = weighted_mean((estimate - target).abs(), weights)
+    if loss.mse:
+        terms["mse"] = weighted_mean((estimate - target).square(), weights)
+    if loss.perceptual:
+        terms["perceptual"] = multi_scale_log_mel(estimate, target, weights)
+    total = torch.stack([getattr(loss, name) * value for name, value in terms.items()]).sum()
+    return total, terms
+
+
+def log_mel_error(estimate: Tensor, target: Tensor, valid_frames: Tensor) -> Tensor:
+    """Mean absolute difference in nats over the frames inside the clips, one number per clip.
+
+    Args:
+        estimate: `(batch, n_mels, frames)`.
+        target: the same shape.
+        valid_frames: `(batch,)`; what lies beyond is padding and left out.
+    """
+    inside = (torch.arange(target.shape[-1], device=target.device)[None] < valid_frames[:, None])[:, None]
+    errors = (estimate - target).abs() * inside
+    return errors.sum(dim=(1, 2)) / (inside.sum(dim=(1, 2)).clamp(min=1) * target.shape[1])

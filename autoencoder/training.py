@@ -1,0 +1,92 @@
+"""Training of the mel VAE."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from audio.inversion import griffin_lim_from_log_mel
+from audio.mel import LogMelSpectrogram, MelConfig
+from autoencoder.losses import MelVAELoss, frame_weights, log_mel_error, vae_loss
+from autoencoder.model import MelVAE, MelVAEConfig
+from training.module import StageTraining
+from training.previews import log_audio, log_mel_images
+from training.schedule import OptimiserConfig, ScheduleConfig
+
+
+class MelVAETraining(StageTraining):
+    """Learns to compress log-mels.
+
+    Args:
+        mel: contract of the log-mels.
+        vae: sizes of the network.
+        loss: weights of the terms.
+        optimiser: of the network.
+        schedule: of the learning rate.
+        init_from: a checkpoint or released stage to start from.
+        freeze_encoder: train the decoder alone, so that latents stay valid.
+    """
+
+    kind = "autoencoder"
+    monitor = "validation/log_mel_error"
+    parts = ("encoder",)
+    model: MelVAE
+
+    def __init__(
+        self,
+        mel: MelConfig,
+        vae: MelVAEConfig = MelVAEConfig(),  # noqa: B008 (frozen)
+        loss: MelVAELoss = MelVAELoss(),  # noqa: B008
+        optimiser: OptimiserConfig = OptimiserConfig(),  # noqa: B008
+        schedule: ScheduleConfig = ScheduleConfig(),  # noqa: B008
+        init_from: Path | None = None,
+        freeze_encoder: bool = False,
+    ) -> None:
+        super().__init__(optimiser, schedule, init_from)
+        self.model = MelVAE(mel, vae)
+        self.loss = loss
+        self.freeze_encoder = freeze_encoder
+        self.front_end = LogMelSpectrogram(mel)
+        self.warm_start()
+        self.model.encoder.requires_grad_(not freeze_encoder)
+
+    def stage_config(self) -> dict[str, Any]:
+        """Mel contract and sizes."""
+        return self.model.to_config()
+
+    def next_command(self, checkpoint: str) -> str:
+        """Latents for stage 2."""
+        folder = getattr(getattr(self.trainer, "datamodule", None), "folder", "FOLDER")
+        out = Path(checkpoint).parent / "latents.safetensors"
+        return f"python -m autoencoder.encode --checkpoint {checkpoint} --audio {folder} --out {out}"
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """One batch of crops."""
+        log_mel, valid_frames = self._mel(batch)
+        estimate, posterior = self.model(log_mel)
+        weights = frame_weights(valid_frames, log_mel.shape[-1])
+        total, terms = vae_loss(estimate, log_mel, posterior, weights, self.loss)
+        self.log("train/loss", total)
+        self.log_dict({f"train/{name}": value for name, value in terms.items()})
+        return total
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """The error inside the clips, of the posterior mean."""
+        log_mel, valid_frames = self._mel(batch)
+        estimate, posterior = self.model(log_mel)
+        errors = log_mel_error(estimate, log_mel, valid_frames)
+        self.log(self.monitor, errors.mean(), batch_size=len(errors))
+        self.log("validation/kl", posterior.kl().mean(), batch_size=len(errors))
+        if batch_idx == 0:
+            log_mel_images(self, {"target": log_mel[:3], "decoded": estimate[:3]})
+            frames = int(valid_frames[0])
+            if self.model.mel.num_samples(frames) > self.model.mel.minimum_samples:
+                preview = griffin_lim_from_log_mel(estimate[:1, :, :frames].float(), self.model.mel, iterations=16)
+                log_audio(self, "decoded", preview[0], self.model.mel.sample_rate)
+
+    def _mel(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        with torch.autocast(self.device.type, enabled=False):
+            log_mel = self.front_end(batch["waveform"])
+        hop = self.model.mel.hop_length
+        return log_mel, torch.div(batch["valid_samples"] + hop - 1, hop, rounding_mode="floor")

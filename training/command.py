@@ -1,0 +1,102 @@
+"""A typed function as a command: every parameter an option, errors one line, exit codes as the convention has them.
+
+    0 done    2 bad input (one line on standard error)    130 Ctrl-C
+
+It stands below the stages and the chain because both have commands.
+"""
+
+import argparse
+import inspect
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+
+def run_command(
+    function: Callable[..., Any],
+    arguments: Sequence[str] | None = None,
+    lists: Sequence[str] = (),
+    positionals: Sequence[str] = (),
+    program: str | None = None,
+) -> int:
+    """Parse the command line, call the function, return the exit code.
+
+    Args:
+        function: typed and documented; its parameters become options.
+        arguments: the command line; that of the process when left out.
+        lists: parameters that are lists and are given by repeating the option (`--prompt a --prompt b`).
+        positionals: parameters that are given without an option name, in this order.
+        program: name shown in the help.
+    """
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=UserWarning)
+    parser = make_parser(function, lists, positionals, program)
+    try:
+        values = vars(parser.parse_args(list(sys.argv[1:] if arguments is None else arguments)).as_flat())
+        values.pop("config", None)
+        result = function(**values)
+    except (ValueError, ArgumentError, argparse.ArgumentError) as error:
+        say(f"error: {one_line(error)}")
+        return 2
+    except KeyboardInterrupt:
+        # A second Ctrl-C while leaving would print a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        say("stopped")
+        return 130
+    except BrokenPipeError:
+        return 0
+    except SystemExit as error:
+        return int(error.code or 0)
+    return result if isinstance(result, int) else 0
+
+
+def make_parser(
+    function: Callable[..., Any], lists: Sequence[str] = (), positionals: Sequence[str] = (), program: str | None = None
+) -> ArgumentParser:
+    """The parser behind `run_command`."""
+    help_texts = _argument_help(function)
+    summary = (inspect.getdoc(function) or "").split("\n\n")[0]
+    parser = ArgumentParser(prog=program, description=summary, exit_on_error=False)
+    for name in positionals:
+        annotation = inspect.signature(function).parameters[name].annotation
+        parser.add_argument(name, type=annotation, help=help_texts.get(name))
+    for name in lists:
+        parser.add_argument(f"--{name}", action="append", default=None, help=help_texts.get(name))
+    parser.add_function_arguments(function, skip={*lists, *positionals}, as_group=False)
+    return parser
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error, without line breaks and without the parser's tips."""
+    text = str(error).split("\ntip:")[0].split("\nTip:")[0]
+    return " ".join(part.strip() for part in text.splitlines() if part.strip()) or type(error).__name__
+
+
+def say(text: str) -> None:
+    """Print to standard error: standard output is for results."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def answer(text: str) -> None:
+    """Print to standard output: what scripts read."""
+    print(text, flush=True)  # noqa: T201
+
+
+def _argument_help(function: Callable[..., Any]) -> dict[str, str]:
+    """Texts of the `Args:` section of a Google docstring."""
+    lines = (inspect.getdoc(function) or "").split("Args:", 1)[-1].splitlines()
+    texts: dict[str, str] = {}
+    name = ""
+    for line in lines:
+        if line.startswith("    ") and not line.startswith("     ") and ":" in line:
+            name, text = line.strip().split(":", 1)
+            texts[name] = text.strip()
+        elif name and line.startswith("     "):
+            texts[name] += " " + line.strip()
+        elif line.strip() and not line.startswith(" "):
+            name = ""
+    return texts
