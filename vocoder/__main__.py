@@ -1,0 +1,10 @@
+"""`python -m vocoder fit -c configs/oneshots/vocoder.yaml`."""
+
+import sys
+
+from training.cli import run_stage
+from training.data import AudioData
+from vocoder.training import VocoderTraining
+
+if __name__ == "__main__":
+    sys.exit(run_stage(VocoderTraining, AudioData, link_sample_rate=True))

@@ -1,0 +1,175 @@
+"""Two kinds of listeners for the adversarial phase, small enough for a CPU.
+
+    period p:        fold the waveform into (samples / p, p) and convolve along the columns
+                     (Kong, Kim, Bae, "HiFi-GAN", NeurIPS 2020, section 2.3)
+    resolution n:    convolve the complex STFT of n samples, its magnitude compressed to the power 0.3
+                     (after Jang et al., "UnivNet", Interspeech 2021; complex input as in Kumar et al., "High-fidelity
+                     audio compression with improved RVQGAN", NeurIPS 2023)
+
+Compression lets quiet decays be heard beside loud attacks. The layers are those of the originals at a fraction of their
+width: with the widths of HiFi-GAN the first kind is its discriminator (tests/reference).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, pad
+from torch.nn.utils.parametrizations import weight_norm
+
+SLOPE = 0.1
+COMPRESSION = 0.3
+# Of a squared magnitude: -60 dB below one unit, so that silence has a finite gradient.
+QUIET_POWER = 1e-6
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """The adversarial phase.
+
+    Args:
+        start_batch: training batches before the discriminators play; 0 leaves them out altogether.
+        periods: of the multi-period discriminators, in samples.
+        period_channels: of their layers.
+        fft_sizes: of the multi-resolution discriminators, in samples.
+        resolution_channels: of all their layers.
+        learning_rate_factor: the discriminators' learning rate over the vocoder's.
+
+    Raises:
+        ValueError: a number out of its range.
+    """
+
+    start_batch: int = 0
+    periods: tuple[int, ...] = (2, 3, 5, 7, 11)
+    period_channels: tuple[int, ...] = (8, 24, 64, 96)
+    fft_sizes: tuple[int, ...] = (2048, 1024, 512)
+    resolution_channels: int = 12
+    learning_rate_factor: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if self.start_batch < 0:
+            raise ValueError(f"gan.start_batch: expected 0 (off) or more, got {self.start_batch}")
+        if not self.periods and not self.fft_sizes:
+            raise ValueError("gan: expected at least one period or one fft_size")
+        if any(value < 1 for value in (*self.periods, *self.period_channels, self.resolution_channels)):
+            raise ValueError("gan: expected periods and channels of at least 1")
+        if len(self.period_channels) < 2 or any(size < 16 for size in self.fft_sizes):
+            raise ValueError("gan: expected at least two period_channels, and fft_sizes of at least 16")
+        if not self.learning_rate_factor > 0.0:
+            raise ValueError(f"gan.learning_rate_factor: expected more than 0, got {self.learning_rate_factor}")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What all discriminators say of a batch.
+
+    Args:
+        scores: one tensor a discriminator; above 0 means real.
+        features: outputs of all their layers.
+    """
+
+    scores: list[Tensor]
+    features: list[Tensor]
+
+
+class PeriodDiscriminator(nn.Module):
+    """Sees every `period`-th sample.
+
+    Args:
+        period: in samples.
+        channels: of the layers; all but the last keep every third row.
+    """
+
+    def __init__(self, period: int, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.period = period
+        widths = (1, *channels)
+        self.layers = nn.ModuleList(
+            weight_norm(
+                nn.Conv2d(
+                    widths[index],
+                    widths[index + 1],
+                    (5, 1),
+                    stride=(3 if index < len(channels) - 1 else 1, 1),
+                    padding=(2, 0),
+                )
+            )
+            for index in range(len(channels))
+        )
+        self.score = weight_norm(nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0)))
+
+    def forward(self, waveform: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Score map and features of `(batch, samples)`."""
+        missing = -waveform.shape[-1] % self.period
+        folded = pad(waveform[:, None], (0, missing), mode="reflect") if missing else waveform[:, None]
+        hidden = rearrange(folded, "batch one (rows period) -> batch one rows period", period=self.period)
+        return _run(hidden, self.layers, self.score)
+
+
+class ResolutionDiscriminator(nn.Module):
+    """Sees a compressed complex spectrogram.
+
+    Args:
+        n_fft: in samples; the hop is a quarter of it.
+        channels: of all layers.
+    """
+
+    window: Tensor
+
+    def __init__(self, n_fft: int, channels: int) -> None:
+        super().__init__()
+        self.n_fft = n_fft
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        strides = (1, 2, 2, 2)
+        self.layers = nn.ModuleList(
+            weight_norm(nn.Conv2d(channels if index else 2, channels, (3, 9), stride=(1, stride), padding=(1, 4)))
+            for index, stride in enumerate(strides)
+        )
+        self.layers.append(weight_norm(nn.Conv2d(channels, channels, (3, 3), padding=1)))
+        self.score = weight_norm(nn.Conv2d(channels, 1, (3, 3), padding=1))
+
+    def forward(self, waveform: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Score map and features of `(batch, samples)`."""
+        spectrum = torch.stft(
+            waveform.float(), self.n_fft, self.n_fft // 4, window=self.window, center=True, return_complex=True
+        )
+        parts = torch.view_as_real(spectrum)
+        power = parts.square().sum(dim=-1, keepdim=True)
+        compressed = parts * (power + QUIET_POWER) ** ((COMPRESSION - 1.0) / 2.0)
+        hidden = rearrange(compressed, "batch bins frames part -> batch part frames bins")
+        return _run(hidden, self.layers, self.score)
+
+
+class Discriminators(nn.Module):
+    """All discriminators of a config.
+
+    Args:
+        config: which ones.
+    """
+
+    def __init__(self, config: GanConfig) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(
+            [PeriodDiscriminator(period, config.period_channels) for period in config.periods]
+            + [ResolutionDiscriminator(size, config.resolution_channels) for size in config.fft_sizes]
+        )
+
+    def forward(self, waveform: Tensor) -> Judgement:
+        """Judge `(batch, samples)`."""
+        scores: list[Tensor] = []
+        features: list[Tensor] = []
+        for member in self.members:
+            score, layers = member(waveform)
+            scores.append(score)
+            features += layers
+        return Judgement(scores, features)
+
+
+def _run(hidden: Tensor, layers: nn.ModuleList, score: nn.Module) -> tuple[Tensor, list[Tensor]]:
+    features = []
+    for layer in layers:
+        hidden = leaky_relu(layer(hidden), SLOPE)
+        features.append(hidden)
+    return score(hidden), features

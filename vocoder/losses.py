@@ -1,0 +1,100 @@
+"""What the vocoder is trained on: a weighted sum of distances, and the two sides of the adversarial game.
+
+    generator:      sum of weight * term
+    hinge:          D: mean max(0, 1 - D(real)) + mean max(0, 1 + D(fake)),   G: mean max(0, 1 - D(fake))
+    matching:       mean over layers of mean |features(real) - features(fake)|
+
+Averages, not sums, over discriminators and layers, so that a weight means the same for any number of them. (Lim, Ye,
+"Geometric GAN", 2017; feature matching as in Kumar et al., "MelGAN", NeurIPS 2019, equation 3.)
+"""
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from audio.distances import mean_absolute_error, multi_resolution_stft, multi_scale_mel_distance, spectral_convergence
+from vocoder.discriminators import Judgement
+
+
+@dataclass(frozen=True)
+class VocoderLosses:
+    """Weight of each term; 0 leaves it out.
+
+    Args:
+        multi_scale_mel: the yardstick itself (`audio.distances.multi_scale_mel_distance`).
+        multi_resolution_stft: convergence and log magnitudes on three resolutions.
+        spectral_convergence: relative error of the magnitudes on one resolution.
+        waveform_l1: mean absolute difference of samples; it asks for phases that a mel does not tell.
+        adversarial: hinge loss against the discriminators, once they play.
+        feature_matching: of the discriminators' layers, once they play.
+
+    Raises:
+        ValueError: a negative weight, or none above 0.
+    """
+
+    multi_scale_mel: float = 1.0
+    multi_resolution_stft: float = 0.0
+    spectral_convergence: float = 0.0
+    waveform_l1: float = 0.0
+    adversarial: float = 0.1
+    feature_matching: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Check the weights."""
+        weights = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, weight in weights.items():
+            if not 0.0 <= weight < float("inf"):
+                raise ValueError(f"losses.{name}: expected a weight of at least 0, got {weight}")
+        if not any(weight for name, weight in weights.items() if name not in ("adversarial", "feature_matching")):
+            raise ValueError("losses: expected at least one reconstruction term with a weight above 0")
+
+
+def reconstruction_terms(
+    estimate: Tensor, target: Tensor, sample_rate: int, weights: VocoderLosses
+) -> dict[str, Tensor]:
+    """The distances that have a weight, unweighted.
+
+    Args:
+        estimate: `(batch, samples)`.
+        target: `(batch, samples)`, aligned to the sample.
+        sample_rate: in Hz.
+        weights: which ones.
+    """
+    terms: dict[str, Tensor] = {}
+    if weights.multi_scale_mel:
+        terms["multi_scale_mel"] = multi_scale_mel_distance(estimate, target, sample_rate)
+    if weights.multi_resolution_stft:
+        terms["multi_resolution_stft"] = multi_resolution_stft(estimate, target)
+    if weights.spectral_convergence:
+        terms["spectral_convergence"] = spectral_convergence(estimate, target)
+    if weights.waveform_l1:
+        terms["waveform_l1"] = mean_absolute_error(estimate, target)
+    return terms
+
+
+def weighted_sum(terms: dict[str, Tensor], weights: VocoderLosses) -> Tensor:
+    """The loss: each term times the weight of its name."""
+    return torch.stack([term * getattr(weights, name) for name, term in terms.items()]).sum()
+
+
+def discriminator_hinge(real: Judgement, fake: Judgement) -> Tensor:
+    """What the discriminators minimise, averaged over them."""
+    sides = [
+        (1.0 - first).clamp(min=0.0).mean() + (1.0 + second).clamp(min=0.0).mean()
+        for first, second in zip(real.scores, fake.scores, strict=True)
+    ]
+    return torch.stack(sides).mean()
+
+
+def generator_hinge(fake: Judgement) -> Tensor:
+    """What the vocoder minimises to be taken for real, averaged over discriminators."""
+    return torch.stack([(1.0 - score).clamp(min=0.0).mean() for score in fake.scores]).mean()
+
+
+def feature_matching(real: Judgement, fake: Judgement) -> Tensor:
+    """Mean absolute difference of the discriminators' features, averaged over all layers; `real` gets no gradient."""
+    distances = [
+        (first.detach() - second).abs().mean() for first, second in zip(real.features, fake.features, strict=True)
+    ]
+    return torch.stack(distances).mean()

@@ -1,0 +1,213 @@
+"""A Vocos that starts from what the mel already says: the pseudo-inverse magnitude is its prior.
+
+    log M    = log max(pinv(filterbank) exp(log_mel), floor) + r(log_mel)      r zero at initialisation
+    S        = M exp(i (p(log_mel) + pi k))                                    bin k = 0 … n_fft / 2
+    S       <- M exp(i angle(STFT(ISTFT(S))))                                  `refinements` times
+    waveform = ISTFT(S)                                                        in the mel's own framing
+
+`r` and `p` are two halves of one linear layer on a ConvNeXt backbone (Siuzdak, "Vocos: Closing the gap between
+time-domain and Fourier-based neural vocoders", 2023; the prior after Lv et al., "FreeV: Free lunch for vocoders
+through pseudo inversed mel filter", Interspeech 2024). The term `pi k` puts zero phase into the middle of a frame,
+where the window is, instead of its edge. A refinement is one projection of Griffin-Lim inside the network, trained
+through: neighbouring frames agree on a phase that a network alone, seeing a stationary mel, cannot advance. Norms see
+one frame, nothing attends, so a sample depends on `receptive_field()` frames and no more.
+
+With `prior: false` it is the vocos package's backbone and head with nothing added, weight for weight.
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from audio.inversion import forward_stft, inverse_stft, pseudo_inverse_magnitude
+from audio.mel import MelConfig
+from training.checkpoint import StageRecord, load_stage, load_weights
+from vocoder.base import check_log_mel
+
+KIND = "vocoder"
+EMBEDDING_KERNEL = 7
+# Roughly zero mean and unit variance for log-mels of music, where the floor is at -11.5.
+LOG_MEL_MEAN, LOG_MEL_STD = -5.0, 3.0
+# Below this power a rebuilt bin has no angle worth a gradient.
+QUIET_POWER = 1e-8
+
+
+@dataclass(frozen=True)
+class VocosConfig:
+    """The network's size.
+
+    Args:
+        dim: channels of the backbone.
+        intermediate_dim: channels inside a ConvNeXt block.
+        num_layers: ConvNeXt blocks; each adds three frames to the receptive field on either side.
+        prior: add the pseudo-inverse magnitude; false is plain Vocos.
+        refinements: projections of Griffin-Lim after the network; only with the prior.
+        magnitude_floor: of the prior, in units of an STFT magnitude (a full-scale sine is n_fft / 4).
+
+    Raises:
+        ValueError: a number out of its range.
+    """
+
+    dim: int = 320
+    intermediate_dim: int = 960
+    num_layers: int = 8
+    prior: bool = True
+    refinements: int = 1
+    magnitude_floor: float = 1e-3
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name in ("dim", "intermediate_dim", "num_layers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"VocosConfig.{name}: expected at least 1, got {getattr(self, name)}")
+        if not 0 <= self.refinements <= 16:
+            raise ValueError(f"VocosConfig.refinements: expected 0 to 16, got {self.refinements}")
+        if not 0.0 < self.magnitude_floor < 1.0:
+            raise ValueError(f"VocosConfig.magnitude_floor: expected 0 to 1, got {self.magnitude_floor}")
+
+
+class PriorHead(nn.Module):
+    """Backbone features and the log prior to a waveform.
+
+    Args:
+        dim: channels of the features.
+        refinements: projections of Griffin-Lim.
+        mel: gives transform, window, hop and framing.
+    """
+
+    signs: Tensor
+
+    def __init__(self, dim: int, refinements: int, mel: MelConfig) -> None:
+        super().__init__()
+        self.mel = mel
+        self.refinements = refinements
+        bins = mel.n_fft // 2 + 1
+        self.out = nn.Linear(dim, 2 * bins)
+        with torch.no_grad():
+            self.out.weight[:bins].zero_()
+            self.out.bias[:bins].zero_()
+        self.register_buffer("signs", 1.0 - 2.0 * (torch.arange(bins) % 2)[None, :, None], persistent=False)
+        # No sound within [-1, 1] reaches this magnitude; the bound keeps a young network finite.
+        self.log_ceiling = math.log(mel.n_fft)
+
+    def forward(self, features: Tensor, log_prior: Tensor) -> Tensor:
+        """Make sound.
+
+        Args:
+            features: `(batch, frames, dim)`.
+            log_prior: `(batch, n_fft // 2 + 1, frames)`.
+
+        Returns:
+            waveform `(batch, mel.num_samples(frames))`.
+        """
+        magnitude, phase = self.polar(features, log_prior)
+        angles = torch.complex(phase.cos(), phase.sin()) * self.signs
+        waveform = inverse_stft(magnitude * angles, self.mel)
+        # A clip shorter than its own reflected edges has no STFT; it is left as it is.
+        refinements = self.refinements if waveform.shape[1] >= self.mel.minimum_samples else 0
+        for _ in range(refinements):
+            rebuilt = forward_stft(waveform, self.mel)
+            power = rebuilt.real.square() + rebuilt.imag.square()
+            waveform = inverse_stft(magnitude * power.clamp(min=QUIET_POWER).rsqrt() * rebuilt, self.mel)
+        return waveform
+
+    def polar(self, features: Tensor, log_prior: Tensor) -> tuple[Tensor, Tensor]:
+        """Magnitude, and phase without the term `pi k`, both `(batch, n_fft // 2 + 1, frames)`."""
+        residual, phase = self.out(features).float().transpose(1, 2).chunk(2, dim=1)
+        return (log_prior + residual).clamp(max=self.log_ceiling).exp(), phase
+
+
+class PriorVocos(nn.Module):
+    """The project's vocoder.
+
+    Args:
+        mel: the contract it decodes.
+        config: its size.
+        record: of the checkpoint it came from.
+    """
+
+    def __init__(self, mel: MelConfig, config: VocosConfig | None = None, record: StageRecord | None = None) -> None:
+        super().__init__()
+        # Here and nowhere else: the package's __init__ pulls encodec and huggingface_hub (0.1 s, see docs/adr).
+        from vocos.heads import ISTFTHead
+        from vocos.models import VocosBackbone
+
+        self.mel = mel
+        self.config = config or VocosConfig()
+        self.record = record
+        size = self.config
+        self.backbone = VocosBackbone(mel.n_mels, size.dim, size.intermediate_dim, size.num_layers)
+        if size.prior:
+            self.head: nn.Module = PriorHead(size.dim, size.refinements, mel)
+            return
+        if mel.win_length != mel.n_fft:
+            raise ValueError(
+                f"prior: false needs a mel whose win_length is its n_fft, got {mel.win_length} and {mel.n_fft}"
+            )
+        padding = "center" if mel.framing == "centred" else "same"
+        self.head = ISTFTHead(size.dim, mel.n_fft, mel.hop_length, padding)
+
+    @classmethod
+    def from_checkpoint(cls, path: Path) -> "PriorVocos":
+        """Load a Lightning checkpoint or a released safetensors file, ready to decode.
+
+        Raises:
+            ValueError: the file is missing, broken or not a vocoder of ours.
+        """
+        record, weights = load_stage(Path(path), KIND)
+        try:
+            mel = MelConfig.from_dict(record.config["mel"])
+            config = VocosConfig(**record.config["network"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"'{path}': the stage record lacks mel or network ({error})") from error
+        vocoder = cls(mel, config, record)
+        load_weights(vocoder, weights, Path(path))
+        return vocoder.eval()
+
+    def to_config(self) -> dict[str, Any]:
+        """Mel and network as plain containers, the `config` of a stage record."""
+        return {"mel": self.mel.to_dict(), "network": asdict(self.config)}
+
+    def receptive_field(self) -> int:
+        """Frames on which one sample of the output depends.
+
+        Each kernel of seven frames reaches three to either side. A sample lies under the windows of
+        w = ceil(n_fft / hop_length) frames; a refinement lets each of them hear w - 1 frames to either side.
+        """
+        windows = -(-self.mel.n_fft // self.mel.hop_length)
+        reach = (EMBEDDING_KERNEL // 2) * (1 + self.config.num_layers)
+        if self.config.prior:
+            reach += self.config.refinements * (windows - 1)
+        return 2 * reach + windows
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """Waveform `(batch, samples)` of `(batch, n_mels, frames)`, unchecked and differentiable."""
+        if not self.config.prior:
+            plain: Tensor = self.head(self.backbone(log_mel))
+            return plain
+        with torch.autocast(log_mel.device.type, enabled=False):
+            prior = pseudo_inverse_magnitude(log_mel, self.mel).clamp(min=self.config.magnitude_floor)
+        features = self.backbone((log_mel - LOG_MEL_MEAN) / LOG_MEL_STD)
+        waveform: Tensor = self.head(features, prior.log())
+        return waveform
+
+    @torch.no_grad()
+    def decode(self, log_mel: Tensor) -> Tensor:
+        """Make sound.
+
+        Args:
+            log_mel: `(batch, n_mels, frames)` of contract `mel`, natural log.
+
+        Returns:
+            waveform `(batch, mel.num_samples(frames))`, float32.
+
+        Raises:
+            ValueError: not a log-mel of this contract.
+        """
+        check_log_mel(log_mel, self.mel)
+        waveform: Tensor = self(log_mel)
+        return waveform.float()
