@@ -143,6 +143,7 @@ class StageCLI(LightningCLI):
         config = self._get(self.config_init, "trainer")
         config["callbacks"] = [*(config.get("callbacks") or []), *callbacks]
         return super().instantiate_trainer(
+        self.model.adapt_trainer(config)
             default_root_dir=str(folder),
             logger=TensorBoardLogger(str(folder), name="", version=""),
             plugins=[SealedCheckpointIO()],
@@ -206,8 +207,10 @@ def _batches_done(module: LightningModule) -> int:
 
 
 def _batches_left(trainer: Trainer, module: LightningModule) -> int:
-    optimisers = max(1, len(trainer.optimizers)) if not module.automatic_optimization else 1
-    return max(0, trainer.max_steps // optimisers - _batches_done(module)) if trainer.max_steps > 0 else 0
+    if trainer.max_steps <= 0:
+        return 0
+    per_step = int(getattr(module, "accumulate_grad_batches", trainer.accumulate_grad_batches))
+    return max(0, trainer.max_steps * per_step - _batches_done(module))
 
 
 def _duration(seconds: float) -> str:

@@ -53,6 +53,9 @@ class StageTraining(LightningModule):
 
     def warm_start(self) -> None:
         """Load the weights named by `init_from`; called by a stage once its `model` exists.
+    def adapt_trainer(self, trainer_config: dict[str, Any]) -> None:
+        """Take over keys of the trainer's config that Lightning does not honour for this stage."""
+
 
         Raises:
             ValueError: the file is of another stage, or its network has another shape.
