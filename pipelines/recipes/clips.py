@@ -1,7 +1,8 @@
 """A clip as the recipes know it before it exists, and the form in which a clip is stored.
 
-Every source is brought to one form: 44.1 kHz, mono, silence trimmed at both ends, peak 0.9. Level is thereby taken out of
-the waveform (the sources spread over 30 dB); how hard something was struck survives in the clip's velocity and captions.
+Every source is brought to one form: 44.1 kHz, mono, silence trimmed at both ends, peak 0.9. Level is thereby taken
+out of the waveform (the sources spread over 30 dB); how hard something was struck survives in the clip's velocity and
+captions.
 """
 
 from dataclasses import dataclass

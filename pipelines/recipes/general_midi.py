@@ -1,15 +1,16 @@
 """Which notes and drums of a General MIDI font to render, and what each of them is.
 
-Two facts of the fonts decide the plan. Most programs answer velocity with level alone, and level is normalised away: a soft
-note is asked for only where the font steers more than level, and kept only where it really sounds different. And eight
-drum kits share most of their samples: each sample set is rendered once per drum, at several tunings instead.
+Two facts of the fonts decide the plan. Most programs answer velocity with level alone, and level is normalised away:
+a soft note is asked for only where the font steers more than level, and kept only where it really sounds different.
+And eight drum kits share most of their samples: each sample set is rendered once per drum, at several tunings
+instead.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.recipes.clips import Clip
-from pipelines.recipes.gm_names import DRUM_KEYS, KIT_KEYS, ORCHESTRA_KIT, PROGRAMS
+from pipelines.recipes.gm_names import DRUM_KEYS, ORCHESTRA_KIT, PROGRAMS, drum_names
 from pipelines.recipes.rendering import DRUM_BANK, Note
 from pipelines.recipes.soundfont import Soundfont, read_soundfont
 
@@ -19,9 +20,9 @@ MIDDLE_C = 60
 # Lowest and highest note of a program: about what the instrument plays, so that few notes are silent or silly.
 FAMILY_RANGES = {
     "piano": (28, 96), "chromatic_percussion": (48, 96), "organ": (36, 91), "guitar": (40, 84), "bass": (25, 60),
-    "strings": (36, 88), "ensemble": (36, 88), "vocal": (40, 84), "brass": (40, 82), "reed": (44, 84), "pipe": (55, 100),
-    "synth_lead": (36, 91), "synth_pad": (36, 86), "synth_effect": (36, 86), "ethnic": (43, 86), "percussion": (40, 80),
-    "tom": (36, 72),
+    "strings": (36, 88), "ensemble": (36, 88), "vocal": (40, 84), "brass": (40, 82), "reed": (44, 84),
+    "pipe": (55, 100), "synth_lead": (36, 91), "synth_pad": (36, 86), "synth_effect": (36, 86), "ethnic": (43, 86),
+    "percussion": (40, 80), "tom": (36, 72),
 }  # fmt: skip
 PROGRAM_RANGES = {
     32: (25, 60), 40: (55, 98), 41: (48, 86), 42: (36, 76), 43: (26, 58), 46: (28, 96), 47: (36, 60), 57: (40, 76),
@@ -29,7 +30,8 @@ PROGRAM_RANGES = {
 }  # fmt: skip
 # Programs that validation may take: a close relative of each stays in training.
 SPARE_PROGRAMS = frozenset({2, 5, 15, 17, 20, 28, 31, 34, 37, 41, 59, 67, 69, 77, 79, 82, 106, 111, 116, 118})
-UNPITCHED_PROGRAMS = frozenset({119})
+# Struck or reversed noise: a key moves it up and down but is not the pitch that is heard.
+UNPITCHED_PROGRAMS = frozenset({115, 116, 117, 118, 119})
 # Semitones of retuning: families with few sample sets get more of them. One recording stays one recording.
 TUNINGS = {
     "kick": (-3, -1, 0, 1, 3), "snare": (-3, -1, 0, 1, 3), "tom": (-3, -1, 0, 1, 3),
@@ -136,10 +138,13 @@ def _plan_note(
         return None
     family, names = PROGRAMS[program]
     stem = names[0].replace(" ", "_").replace("-", "_").lower()
+    unpitched = program in UNPITCHED_PROGRAMS
+    low, high = FAMILY_RANGES[family]
+    height = ("low",) if pitch < low + (high - low) / 3 else ("high",) if pitch > high - (high - low) / 3 else ()
     clip = Clip(
         file_name=f"{font.folder}/{stem}_{note_file_name(pitch)}_v{velocity:03d}.flac",
-        label=names[0], family=family, names=names, words=(),
-        pitch=None if program in UNPITCHED_PROGRAMS else float(pitch), velocity=round(velocity / 127, 4),
+        label=names[0], family=family, names=names, words=height if unpitched else (),
+        pitch=None if unpitched else float(pitch), velocity=round(velocity / 127, 4),
         dynamics="soft" if louder else None, group=f"{font.name}/program {program}",
         recording=_recording_id(font, recordings), licence=font.licence, source=font.name, rendered=True,
     )  # fmt: skip
@@ -152,19 +157,19 @@ def _plan_drums(font: Font, headers: Soundfont) -> list[RenderPlan]:
     plans = []
     for kit in kits:
         for key in DRUM_KEYS:
-            family, names = KIT_KEYS.get((kit, key), DRUM_KEYS[key])
+            family, names = drum_names(kit, key)
             recordings = headers.recordings_of(DRUM_BANK, kit, key, LOUD)
             # TimGM6mb's orchestra kit layers a stray click over most keys.
             if not recordings or (names[0], recordings) in seen or (font.held_out and kit == ORCHESTRA_KIT):
                 continue
             seen[names[0], recordings] = kit
-            for tuning in (0,) if font.held_out else TUNINGS[family]:
-                plans.append(_plan_drum(font, kit, key, tuning, recordings))
+            tunings = (0,) if font.held_out else TUNINGS[family]
+            plans += [_plan_drum(font, kit, key, tuning, recordings) for tuning in tunings]
     return plans
 
 
 def _plan_drum(font: Font, kit: int, key: int, tuning: int, recordings: tuple[str, ...]) -> RenderPlan:
-    family, names = KIT_KEYS.get((kit, key), DRUM_KEYS[key])
+    family, names = drum_names(kit, key)
     words = next(words for limit, words in KIT_WORDS if kit < limit)
     stem = names[0].replace(" ", "_").replace("-", "_")
     suffix = f"_{'up' if tuning > 0 else 'down'}{abs(tuning)}" if tuning else ""

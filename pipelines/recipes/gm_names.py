@@ -1,7 +1,7 @@
 """What General MIDI's programs and drum keys are called, by people rather than by the standard.
 
-One line a program: family, then the names, the exact one first. (General MIDI System Level 1, and Level 2 for the drum keys
-above 81.)
+One line a program: family, then the names, the exact one first. (General MIDI System Level 1, and Level 2 for the
+drum keys above 81.)
 """
 
 FAMILY_LINES = """
@@ -57,14 +57,14 @@ ensemble|string ensemble, string section, strings
 ensemble|slow strings, slow string ensemble, strings
 ensemble|synth strings, string synthesizer
 ensemble|warm synth strings, synth strings
-vocal|choir aahs, choir, voices singing aah
-vocal|voice oohs, voices singing ooh, choir
+vocal|choir aahs, choir, aah choir
+vocal|voice oohs, ooh choir, choir
 vocal|synth voice, synth vox
 ensemble|orchestra hit, orchestral stab
 brass|trumpet, solo trumpet
 brass|trombone
 brass|tuba
-brass|muted trumpet, trumpet with a mute
+brass|muted trumpet, mute trumpet
 brass|french horn, horn
 brass|brass section, brass ensemble, brass
 brass|synth brass, analog brass
@@ -91,7 +91,7 @@ synth_lead|calliope lead, synth calliope
 synth_lead|chiff lead, breathy synth lead
 synth_lead|charang lead, distorted synth lead
 synth_lead|voice lead, vocal synth lead
-synth_lead|fifths lead, synth lead in fifths
+synth_lead|fifths lead, fifths synth lead
 synth_lead|bass and lead, fat synth lead
 synth_pad|new age pad, fantasia pad, synth pad
 synth_pad|warm pad, warm synth pad, pad
@@ -108,7 +108,7 @@ synth_effect|atmosphere synth, atmosphere
 synth_effect|brightness synth
 synth_effect|goblins, eerie synth
 synth_effect|echo drops, echoing synth
-synth_effect|sci-fi synth, star theme
+synth_effect|sci-fi synth, science fiction synth
 ethnic|sitar
 ethnic|banjo
 ethnic|shamisen
@@ -146,7 +146,7 @@ DRUM_LINES = """
 50|tom|high tom, tom
 51|cymbal|ride cymbal, ride
 52|cymbal|china cymbal, china
-53|cymbal|ride bell, bell of a ride cymbal
+53|cymbal|ride bell, ride cymbal bell
 54|percussion|tambourine
 55|cymbal|splash cymbal, splash
 56|percussion|cowbell
@@ -202,6 +202,7 @@ PROGRAMS = _programs()
 DRUM_KEYS = _drum_keys()
 
 # Where a kit departs from the map above (Roland GS, as both fonts follow it): (kit, key) -> family and names.
+# Kits 41 to 47 are variants of the brush kit.
 BRUSH_KIT, ORCHESTRA_KIT = 40, 48
 KIT_KEYS: dict[tuple[int, int], tuple[str, tuple[str, ...]]] = {
     (BRUSH_KIT, 38): ("snare", ("brush snare tap", "brush snare", "snare")),
@@ -215,3 +216,9 @@ KIT_KEYS: dict[tuple[int, int], tuple[str, tuple[str, ...]]] = {
     (ORCHESTRA_KIT, 59): ("cymbal", ("clash cymbals", "orchestral crash cymbals", "crash")),
     **{(ORCHESTRA_KIT, key): ("percussion", ("timpani", "kettledrum")) for key in range(41, 54)},
 }
+
+
+def drum_names(kit: int, key: int) -> tuple[str, tuple[str, ...]]:
+    """Family and names of a key of a drum kit."""
+    kind = BRUSH_KIT if BRUSH_KIT <= kit < ORCHESTRA_KIT else kit
+    return KIT_KEYS.get((kind, key), DRUM_KEYS[key])

@@ -1,7 +1,7 @@
 """Fetch the files of a Debian package into a cache, as root or not, on any system that has apt.
 
-`apt-get download` and `dpkg-deb -x` need no rights; only refreshing apt's lists does, and for that a private copy of the
-lists in the cache serves. A package is unpacked aside and renamed, so two processes may fetch the same one.
+`apt-get download` and `dpkg-deb -x` need no rights; only refreshing apt's lists does, and for that a private copy of
+the lists in the cache serves. A package is unpacked aside and renamed, so two processes may fetch the same one.
 """
 
 import os

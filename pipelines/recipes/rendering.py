@@ -1,8 +1,8 @@
 """Render notes of a soundfont, each alone: by fluidsynth where it can be had, else by the PyPI package tinysoundfont.
 
-Notes are laid out in slots of a silent timeline, one after another, and cut apart again. All sound is switched off between
-two slots, so no tail reaches the next note. The two renderers agree in pitch and sample, not bit by bit: a folder is
-built by one of them and remembers which.
+Notes are laid out in slots of a silent timeline, one after another, and cut apart again. All sound is switched off
+between two slots, so no tail reaches the next note. The two renderers agree in pitch and sample, not bit by bit: a
+folder is built by one of them and remembers which.
 """
 
 import importlib
@@ -110,7 +110,8 @@ class Fluidsynth:
             write_score(score, notes)
             command = [
                 "fluidsynth", "-ni", "-q", "-f", os.devnull, "-R", "0", "-C", "0", "-g", "1.0", "-r", str(SAMPLE_RATE),
-                "-o", "synth.dynamic-sample-loading=1", "-T", "wav", "-O", "float", "-F", str(sound), str(font), str(score),
+                "-o", "synth.dynamic-sample-loading=1", "-T", "wav", "-O", "float", "-F", str(sound),
+                str(font), str(score),
             ]  # fmt: skip
             done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
             if done.returncode or not sound.exists():
@@ -164,7 +165,8 @@ def write_score(path: Path, notes: Sequence[Note]) -> None:
         channel = DRUM_CHANNEL if note.bank == DRUM_BANK else 0
         slot, held = round(note.slot_seconds * TICKS_PER_SECOND), round(note.held_seconds * TICKS_PER_SECOND)
         gap = round(GAP_SECONDS * TICKS_PER_SECOND)
-        controls = ((101, 0), (100, 0), (6, BEND_RANGE), (38, 0))  # registered parameter 0: the range of the pitch wheel
+        # Registered parameter 0 is the range of the pitch wheel.
+        controls = ((101, 0), (100, 0), (6, BEND_RANGE), (38, 0))
         track.append(mido.Message("program_change", channel=channel, program=note.program, time=wait))
         for control, value in controls:
             track.append(mido.Message("control_change", channel=channel, control=control, value=value))

@@ -1,8 +1,8 @@
 """Read the headers of a SoundFont 2 file: which recorded samples sound for a key of a preset.
 
 A soundfont's recordings are its samples. A preset is a list of zones, each with a key and a velocity range and an
-instrument; an instrument again is a list of zones, each with ranges and one sample. The samples of a note are those of all
-zones it falls into. (SoundFont Technical Specification 2.04, chapters 5, 7 and 8.)
+instrument; an instrument again is a list of zones, each with ranges and one sample. The samples of a note are those
+of all zones it falls into. (SoundFont Technical Specification 2.04, chapters 5, 7 and 8.)
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Soundfont:
 
     Attributes:
         sample_names: name of each sample.
-        recordings: for each sample the id of its recording: equal samples, and the two sides of a stereo pair, share one.
+        recordings: for each sample the id of its recording; equal samples, and both sides of a stereo pair, share one.
         presets: zones by (bank, program); bank 128 holds the drum kits.
         instruments: zones of each instrument.
     """
@@ -134,7 +135,7 @@ def _all_zones(
     """The zones of every preset or instrument; `column` of its header holds its first bag."""
     firsts = [head[column] for head in tables[heads]]
     result = []
-    for first, last in zip(firsts[:-1], firsts[1:], strict=True):
+    for first, last in pairwise(firsts):
         general: dict[int, int] = {}
         general_shaped = False
         zones = []
@@ -153,7 +154,8 @@ def _all_zones(
 
 
 def _shapes_timbre(modulator: tuple[Any, ...]) -> bool:
-    """Whether a modulator lets velocity steer anything but attenuation (low seven bits: source, bit 7: MIDI controller)."""
+    """Whether a modulator lets velocity steer anything but attenuation."""
+    # The low seven bits of the source name it, bit 7 makes it a MIDI controller.
     source, destination, amount = modulator[:3]
     return bool(source & 0xFF == VELOCITY_CONTROLLER and destination != ATTENUATION and amount != 0)
 
@@ -173,7 +175,7 @@ def _recordings(data: mmap.mmap, chunk: tuple[int, int], headers: list[tuple[Any
             raise ValueError(f"sample '{_text(header[0])}' lies outside the data")
         digests.append(hashlib.sha256(data[start:end]).hexdigest())
     ids: dict[str, str] = {}
-    for index, header in enumerate(headers):
+    for index in range(len(headers)):
         other = _other_side(headers, index)
         pair = [index] if other is None else sorted((index, other))
         known = next((ids[digests[i]] for i in pair if digests[i] in ids), None)

@@ -1,0 +1,80 @@
+"""Build a training folder from packages that anyone can install: `python -m pipelines.prepare_data oneshots`.
+
+The folder is an audiofolder: FLAC clips and a metadata.jsonl that tells of each clip what it is, how it may be
+called, where it comes from, under which licence, and on which side of the split it stands.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipelines.recipes import oneshots
+from pipelines.recipes.packages import default_cache, fetch_package, missing_packages, require_apt
+from pipelines.recipes.rendering import choose_renderer
+from pipelines.recipes.report import print_report
+
+MINUTES = 3
+
+
+def prepare_data(
+    recipe: Literal["oneshots"],
+    out: Path = Path("data/oneshots"),
+    licences: Literal["default", "all"] = "default",
+    cache: Path | None = None,
+) -> None:
+    """Build a training folder.
+
+    Args:
+        recipe: what to build: one-shots, loops, strums and notes.
+        out: the folder to build; an interrupted build goes on.
+        licences: "default" takes CC0, CC-BY and MIT sources, "all" adds GPL and share-alike kits.
+        cache: where downloaded packages are kept; MELISMA_CACHE or ~/.cache/melisma when left out.
+
+    Raises:
+        ValueError: something is missing (it says how to get it), or a folder cannot be used.
+    """
+    console = Console(stderr=True)
+    began = time.monotonic()
+    cache = cache or default_cache()
+    packages = oneshots.needed_packages(licences)
+    require_apt(packages, cache)
+    missing = missing_packages(packages, cache)
+    fetched = f"fetching {', '.join(missing)} into {cache}: up to 1.1 GB more" if missing else "all packages are cached"
+    console.print(f"building '{recipe}' in {out}: about {MINUTES} minutes, 0.3 GB; {fetched}")
+    renderer = choose_renderer()
+    silent = oneshots.open_folder(out, renderer.name)
+    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("fetching", total=len(packages))
+        for name in packages:
+            fetch_package(name, cache)
+            progress.advance(task)
+        plan = oneshots.make_plan(licences, cache)
+        plan.silent = silent
+        task = progress.add_task("recordings", total=len(plan.recorded))
+        oneshots.make_recorded(plan, out, lambda count: progress.advance(task, count))
+        rendering = progress.add_task("notes", total=sum(len(plans) for _, _, plans in plan.rendered))
+        oneshots.make_rendered(plan, out, renderer, lambda count: progress.advance(rendering, count))
+        measuring = progress.add_task("measuring", total=len(plan.clips()))
+        rows = oneshots.write_metadata(plan, out, lambda count: progress.advance(measuring, count))
+    print_report(console, rows, sorted(plan.silent))
+    console.print(f"{len(rows)} clips in {out} after {time.monotonic() - began:.0f} s; rendered by {renderer.name}")
+    sys.stdout.write(f"{out / oneshots.METADATA}\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; the recipe may stand first, without its option's name."""
+    from training.command import run_command
+
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and not words[0].startswith("-"):
+        words.insert(0, "--recipe")
+    return run_command(prepare_data, words)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
