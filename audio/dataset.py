@@ -147,28 +147,6 @@ class AudioFolder:
         return text
 
 
-def balanced_weights(clips: Iterable[Clip], balance: float) -> list[float]:
-    """How often each clip is drawn, so that large classes and sources do not drown the small ones.
-
-    A clip of a (source, family) cell with n clips weighs n ** -balance, and the same for its source as a whole.
-
-    Args:
-        clips: of one split.
-        balance: 0 draws all clips alike, 1 all cells and sources alike.
-
-    Raises:
-        ValueError: balance outside [0, 1].
-    """
-    if not 0.0 <= balance <= 1.0:
-        raise ValueError(f"balance: expected 0 to 1, got {balance}")
-    clips = list(clips)
-    cells = Counter((clip.source, clip.family) for clip in clips)
-    sources = Counter(clip.rendered for clip in clips)
-    return [
-        (cells[clip.source, clip.family] ** -balance) * (sources[clip.rendered] ** (-0.5 * balance)) for clip in clips
-    ]
-
-
 def _metadata_rows(root: Path) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate((root / METADATA_NAME).read_text(encoding="utf-8").splitlines(), 1):

@@ -63,7 +63,7 @@ def multi_resolution_stft(
     for n_fft, hop_length in resolutions:
         first, second = stft_magnitude(estimate, n_fft, hop_length), stft_magnitude(target, n_fft, hop_length)
         convergence = (first - second).norm() / second.norm().clamp(min=1e-7)
-        total = total + convergence + (first.log() - second.log()).abs().mean()
+        total = total + convergence + mean_absolute_error(first.log(), second.log())
     return total / len(resolutions)
 
 

@@ -27,6 +27,8 @@ from training.command import answer, one_line, say
 from training.data import StageData
 from training.module import StageTraining
 
+# Set by `pipelines.train`: a killed parent must not leave a training behind.
+PARENT_VARIABLE = "MELISMA_PARENT"
 DESCRIPTION = "Train one stage. Everything is set in a YAML file; any key can be given on the command line too."
 
 
@@ -59,7 +61,11 @@ class RunReport(Callback):
         self.first_batch = _batches_done(pl_module)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ANN401
-        """After a short probe, estimate time and disk."""
+        """Stop with the process that started this one; after a short probe, estimate time and disk."""
+        parent = os.environ.get(PARENT_VARIABLE)
+        if parent and parent != str(os.getppid()):
+            say("the process that started this training has gone: stopping")
+            raise KeyboardInterrupt
         done = _batches_done(pl_module) - self.first_batch
         if done != self.PROBE_BATCHES or self.started is None:
             return
@@ -122,6 +128,8 @@ class StageCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.seed")
         if self.link_sample_rate:
             parser.link_arguments("model.mel.sample_rate", "data.sample_rate")
+        for source, target in self.training_class.links:
+            parser.link_arguments(source, target)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
         """Add what every run has: log, checkpoints, progress."""
@@ -141,9 +149,9 @@ class StageCLI(LightningCLI):
         if sys.stderr.isatty():
             callbacks.append(RichProgressBar())
         config = self._get(self.config_init, "trainer")
+        self.model.adapt_trainer(config)
         config["callbacks"] = [*(config.get("callbacks") or []), *callbacks]
         return super().instantiate_trainer(
-        self.model.adapt_trainer(config)
             default_root_dir=str(folder),
             logger=TensorBoardLogger(str(folder), name="", version=""),
             plugins=[SealedCheckpointIO()],

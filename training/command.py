@@ -10,7 +10,7 @@ import inspect
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
@@ -22,6 +22,7 @@ def run_command(
     lists: Sequence[str] = (),
     positionals: Sequence[str] = (),
     program: str | None = None,
+    fixed: Mapping[str, Any] | None = None,
 ) -> int:
     """Parse the command line, call the function, return the exit code.
 
@@ -31,14 +32,16 @@ def run_command(
         lists: parameters that are lists and are given by repeating the option (`--prompt a --prompt b`).
         positionals: parameters that are given without an option name, in this order.
         program: name shown in the help.
+        fixed: parameters that are no options, and their values.
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=UserWarning)
-    parser = make_parser(function, lists, positionals, program)
+    fixed = fixed or {}
+    parser = make_parser(function, lists, positionals, program, tuple(fixed))
     try:
-        values = vars(parser.parse_args(list(sys.argv[1:] if arguments is None else arguments)).as_flat())
-        values.pop("config", None)
-        result = function(**values)
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        values = parser.instantiate_classes(parser.parse_args(given)).as_dict()
+        result = function(**values, **fixed)
     except (ValueError, ArgumentError, argparse.ArgumentError) as error:
         say(f"error: {one_line(error)}")
         return 2
@@ -55,7 +58,11 @@ def run_command(
 
 
 def make_parser(
-    function: Callable[..., Any], lists: Sequence[str] = (), positionals: Sequence[str] = (), program: str | None = None
+    function: Callable[..., Any],
+    lists: Sequence[str] = (),
+    positionals: Sequence[str] = (),
+    program: str | None = None,
+    skip: Sequence[str] = (),
 ) -> ArgumentParser:
     """The parser behind `run_command`."""
     help_texts = _argument_help(function)
@@ -66,7 +73,7 @@ def make_parser(
         parser.add_argument(name, type=annotation, help=help_texts.get(name))
     for name in lists:
         parser.add_argument(f"--{name}", action="append", default=None, help=help_texts.get(name))
-    parser.add_function_arguments(function, skip={*lists, *positionals}, as_group=False)
+    parser.add_function_arguments(function, skip={*lists, *positionals, *skip}, as_group=False)
     return parser
 
 

@@ -14,7 +14,8 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from audio.dataset import AudioFolder, Clip, balanced_weights
+from audio.balance import balanced_weights
+from audio.dataset import AudioFolder, Clip
 from audio.files import read_audio
 
 SeededIndex = tuple[int, int]

@@ -33,6 +33,8 @@ class StageTraining(LightningModule):
     model: nn.Module
     # Named parts of the network (prefixes of its weights) that get a fingerprint of their own.
     parts: tuple[str, ...] = ()
+    # Pairs of keys of the YAML, such as ("data.x", "model.x"): the second takes the value of the first.
+    links: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, optimiser: OptimiserConfig, schedule: ScheduleConfig, init_from: Path | None = None) -> None:
         super().__init__()
@@ -51,11 +53,11 @@ class StageTraining(LightningModule):
         """What to run after this stage."""
         raise ValueError(f"{type(self).__name__} gives no next_command")
 
-    def warm_start(self) -> None:
-        """Load the weights named by `init_from`; called by a stage once its `model` exists.
     def adapt_trainer(self, trainer_config: dict[str, Any]) -> None:
         """Take over keys of the trainer's config that Lightning does not honour for this stage."""
 
+    def warm_start(self) -> None:
+        """Load the weights named by `init_from`; called by a stage once its `model` exists.
 
         Raises:
             ValueError: the file is of another stage, or its network has another shape.

@@ -1,0 +1,41 @@
+# The verbs of the README. `make demo` and `make test` set up everything themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint test-slow train-tiny bench clean
+
+# Installed once, and again when the dependencies change.
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (once; torch is large, this takes some minutes) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@$(BIN)/python generate.py --model bundles/oneshots --seed 1 --seconds 1.5 --out out/demo \
+	  --prompt "a deep punchy kick drum" --prompt "a bright bell" \
+	  --prompt "a soft acoustic guitar strum" --prompt "a tight snare"
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test: lint
+	@$(BIN)/python -m pytest -q
+
+test-slow: $(STAMP)
+	@$(BIN)/python -m pytest -q -m slow
+
+# Forty clips, three stages, at most ten minutes on two cores.
+train-tiny: $(STAMP)
+	@$(BIN)/python -m pipelines.train --audio $(AUDIO) --preset tiny --out runs/tiny
+
+bench: $(STAMP)
+	@$(BIN)/python -m pytest benchmarks -q -m "" --benchmark-disable-gc
+
+clean:
+	@rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,128 @@
+"""`python -m pipelines.check_classes`: does a kick sound like a kick?
+
+A small classifier learns families from real training clips alone. Its accuracy on real held-out clips says how far it
+can be trusted; its accuracy on clips generated for the same families, over that, says how far the model can be.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from audio.dataset import AudioFolder, Clip
+from audio.files import resample
+from evaluation.classifier import PICTURE, Classifier, picture, pictures_of_files, train_classifier
+from pipelines.text_to_audio import TextToAudioPipeline
+from training.command import answer, run_command, say
+
+FEWEST_FAMILIES = 10
+
+
+def check_classes(
+    model: Path,
+    audio: Path,
+    clips_per_family: int = 20,
+    minimum_clips: int = 50,
+    seconds: float = 2.0,
+    seed: int = 0,
+) -> None:
+    """Compare how well a classifier of real clips recognises held-out real clips and generated ones.
+
+    Args:
+        model: folder of a bundle.
+        audio: folder with families and a test split, such as data/oneshots.
+        clips_per_family: clips generated for each family, from captions of its held-out clips.
+        minimum_clips: families with fewer training clips are left out.
+        seconds: length of the generated clips.
+        seed: of classifier and clips.
+
+    Raises:
+        ValueError: fewer than ten families are large enough, or a bad bundle.
+    """
+    pipeline = TextToAudioPipeline.from_pretrained(model)
+    folder = AudioFolder.scan(audio)
+    families = usable_families(folder, minimum_clips)
+    train = [clip for clip in folder.split("train") if clip.family in families]
+    test = [clip for clip in folder.split("test") if clip.family in families]
+    say(f"{len(families)} families, {len(train)} training clips, {len(test)} held-out clips")
+    classifier = train_classifier(
+        pictures_of_files([clip.path for clip in train], bar("reading")), [clip.family for clip in train], seed=seed
+    )
+    real = classifier.accuracies(
+        pictures_of_files([clip.path for clip in test], bar("held-out")), [clip.family for clip in test]
+    )
+    made = generated_accuracies(pipeline, classifier, test, clips_per_family, seconds, seed)
+    report(real, made, Counter(clip.family for clip in test), clips_per_family)
+
+
+def usable_families(folder: AudioFolder, minimum_clips: int) -> list[str]:
+    """Families with enough training clips and some held-out ones.
+
+    Raises:
+        ValueError: fewer than ten.
+    """
+    train = Counter(clip.family for clip in folder.split("train"))
+    test = {clip.family for clip in folder.split("test")}
+    families = sorted(name for name, count in train.items() if count >= minimum_clips and name in test)
+    if len(families) < FEWEST_FAMILIES:
+        raise ValueError(
+            f"audio: '{folder.root}' has {len(families)} families with {minimum_clips} training clips and a test "
+            f"split, {FEWEST_FAMILIES} are needed"
+        )
+    return families
+
+
+def generated_accuracies(
+    pipeline: TextToAudioPipeline,
+    classifier: Classifier,
+    test: Sequence[Clip],
+    clips_per_family: int,
+    seconds: float,
+    seed: int,
+) -> dict[str, float]:
+    """Generate from captions of held-out clips, and ask the classifier."""
+    pictures, names = [], []
+    for family in track(classifier.classes, "generating", console=Console(stderr=True)):
+        captions = sorted({caption for clip in test if clip.family == family for caption in clip.captions})
+        stride = max(1, len(captions) // clips_per_family)
+        chosen = (captions[::stride] * clips_per_family)[:clips_per_family]
+        output = pipeline(chosen, seconds=min(seconds, pipeline.defaults.max_seconds), seed=seed)
+        for waveform in output.waveforms:
+            pictures.append(picture(resample(waveform.numpy(), output.sample_rate, PICTURE.sample_rate)))
+            names.append(family)
+    return classifier.accuracies(torch.stack(pictures), names)
+
+
+def report(real: dict[str, float], made: dict[str, float], counts: Counter[str], generated: int) -> None:
+    """The table on standard error, the three numbers on standard output (families weigh alike)."""
+    table = Table(
+        "family", "held-out clips", "real accuracy", "generated accuracy", title=f"{generated} generated each"
+    )
+    for name in sorted(real):
+        table.add_row(name, str(counts[name]), f"{real[name]:.2f}", f"{made[name]:.2f}")
+    Console(stderr=True).print(table)
+    real_mean = sum(real.values()) / len(real)
+    made_mean = sum(made.values()) / len(made)
+    answer(f"families: {len(real)} (chance {1 / len(real):.3f})")
+    answer(f"real held-out accuracy: {real_mean:.3f}")
+    answer(f"generated accuracy: {made_mean:.3f}")
+    answer(f"generated over real: {made_mean / max(real_mean, 1e-9):.3f}")
+
+
+def bar(text: str) -> Callable[[Sequence[Path]], Iterable[Path]]:
+    """A progress bar around a list, on standard error."""
+    return lambda items: track(items, text, console=Console(stderr=True), disable=not sys.stderr.isatty())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry of `python -m pipelines.check_classes`."""
+    return run_command(check_classes, arguments, program="python -m pipelines.check_classes")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""Generated clips on disk: a sound file, a picture and a page of facts for each, never over another clip."""
+
+import importlib.metadata
+import json
+import platform
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from audio.files import write_aside, write_audio
+from audio.measures import Waveform, brightness_hz, loudness_db
+from audio.mel import LogMelSpectrogram, MelConfig
+from pipelines.text_to_audio import AudioOutput, TextToAudioPipeline
+
+SUFFIXES = (".wav", ".flac", ".ogg")
+VERSIONED = ("melisma", "torch", "torchaudio", "vocos", "safetensors")
+
+
+@dataclass(frozen=True)
+class WrittenClip:
+    """A clip on disk.
+
+    Args:
+        audio: its sound file.
+        prompt: that it was made from.
+        seconds: length.
+        loudness: of its loudest 50 ms, in dBFS.
+        brightness: spectral centroid, in Hz.
+        guarded: its peak was lowered to avoid clipping.
+    """
+
+    audio: Path
+    prompt: str
+    seconds: float
+    loudness: float
+    brightness: float
+    guarded: bool
+
+
+def check_writable(folder: Path, bytes_needed: int) -> None:
+    """Find out before any work whether clips can be written.
+
+    Raises:
+        ValueError: the folder cannot be made or written, or the disk is too full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise ValueError(f"out: cannot write into '{folder}' ({(error.strerror or str(error)).lower()})") from error
+    if free < bytes_needed:
+        raise ValueError(
+            f"out: '{folder}' has {free / 2**20:.1f} MiB free, these clips need {bytes_needed / 2**20:.1f} MiB"
+        )
+
+
+def write_clips(
+    output: AudioOutput, pipeline: TextToAudioPipeline, folder: Path, kind: str, plot: bool
+) -> list[WrittenClip]:
+    """Write every clip with its page and, if asked, its picture.
+
+    Args:
+        output: what was generated.
+        pipeline: that generated it.
+        folder: to write into.
+        kind: wav, flac or ogg.
+        plot: write spectrogram pictures too.
+
+    Raises:
+        ValueError: the disk is full, or the folder cannot be written. Nothing half-written stays.
+    """
+    written = []
+    for row, (prompt, index) in enumerate(zip(output.prompts, output.indices, strict=True)):
+        waveform = np.asarray(output.waveforms[row].numpy(), dtype=np.float32)
+        base = free_name(folder, clip_name(prompt, output.seed, index))
+        facts = WrittenClip(
+            audio=base.with_name(f"{base.name}.{kind}"),
+            prompt=prompt,
+            seconds=len(waveform) / output.sample_rate,
+            loudness=round(loudness_db(waveform, output.sample_rate), 2),
+            brightness=round(brightness_hz(waveform, output.sample_rate), 1),
+            guarded=output.guarded[row],
+        )
+        page = _page(facts, index, output, pipeline)
+        picture = base.with_name(f"{base.name}.png")
+        text = base.with_name(f"{base.name}.json")
+        try:
+            if plot:
+                write_spectrogram(picture, waveform, pipeline.autoencoder.mel, prompt)
+            with write_aside(text) as aside:
+                aside.write_text(json.dumps(page, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            # The sound comes last: where it is, its page and picture are.
+            write_audio(facts.audio, waveform, output.sample_rate)
+        except BaseException:
+            for path in (picture, text, facts.audio):
+                path.unlink(missing_ok=True)
+            raise
+        written.append(facts)
+    return written
+
+
+def clip_name(prompt: str, seed: int, index: int) -> str:
+    """`a-deep-kick_seed7_0`: words of the prompt, the seed and the clip's number."""
+    words = re.sub(r"[^\w]+", "-", prompt.strip().lower()).strip("-_")[:60].strip("-_")
+    return f"{words or 'clip'}_seed{seed}_{index}"
+
+
+def free_name(folder: Path, name: str) -> Path:
+    """`folder/name`, or with `_2`, `_3` … where files of that name exist."""
+    for number in range(1, 1_000_000):
+        base = folder / (name if number == 1 else f"{name}_{number}")
+        if not any(base.with_name(base.name + suffix).exists() for suffix in (*SUFFIXES, ".json", ".png")):
+            return base
+    raise ValueError(f"out: '{folder}' holds a million clips named {name}")
+
+
+def write_spectrogram(path: Path, waveform: Waveform, mel: MelConfig, title: str) -> None:
+    """A picture of the clip's log-mel, with seconds and Hz on its axes.
+
+    Args:
+        path: of the PNG.
+        waveform: samples, mono.
+        mel: contract of the picture.
+        title: shown above it.
+
+    Raises:
+        ValueError: the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    padded = np.pad(waveform, (0, max(0, mel.minimum_samples - len(waveform))))
+    log_mel = LogMelSpectrogram(mel, "torch")(torch.from_numpy(padded)[None])[0].numpy()
+    figure = Figure(figsize=(6.0, 3.2), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    image = axes.imshow(
+        log_mel,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=mel.log_mel_floor,
+        vmax=2.0,
+        extent=(0.0, log_mel.shape[1] / mel.frame_rate, 0.0, float(mel.n_mels)),
+        interpolation="nearest",
+    )
+    ticks = [tick for tick in (100, 500, 1000, 2000, 5000, 10000, 20000) if tick < mel.f_max]
+    axes.set_yticks([_mel_bin(tick, mel) for tick in ticks], [str(tick) for tick in ticks])
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("Hz")
+    axes.set_title(title if len(title) <= 70 else f"{title[:69]}…", fontsize=9)
+    figure.colorbar(image, ax=axes, label="log-mel (nats)")
+    with write_aside(path) as aside:
+        figure.savefig(aside, format="png")
+
+
+def _mel_bin(frequency: float, mel: MelConfig) -> float:
+    """Where a frequency lies on the axis of bins: at the filters' centres, interpolated."""
+    from audio.mel import mel_filterbank
+
+    bank = mel_filterbank(mel).numpy()
+    bins = np.arange(bank.shape[1]) * mel.sample_rate / mel.n_fft
+    centres = (bank * bins).sum(axis=1) / np.maximum(bank.sum(axis=1), 1e-12)
+    return float(np.interp(frequency, centres, np.arange(mel.n_mels) + 0.5))
+
+
+def _page(facts: WrittenClip, index: int, output: AudioOutput, pipeline: TextToAudioPipeline) -> dict[str, Any]:
+    return {
+        "prompt": facts.prompt,
+        "seed": output.seed,
+        "clip": index,
+        "sample_rate": output.sample_rate,
+        "settings": {key: value for key, value in output.settings.items() if key != "seed"},
+        "measured": {
+            "seconds": round(facts.seconds, 4),
+            "loudness": facts.loudness,
+            "brightness": facts.brightness,
+            "peak_guarded": facts.guarded,
+        },
+        "stages": pipeline.fingerprints,
+        "licences": list(pipeline.licences),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what takes part in making a sound."""
+    found = {"python": platform.python_version()}
+    for name in VERSIONED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "checkout"
+    return found

@@ -1,0 +1,43 @@
+"""Do three stages belong together? Asked wherever they are joined, before anything is computed."""
+
+from audio.mel import MelConfig, check_same_mel, convert_log_mel, mel_differences
+from autoencoder.model import MelVAE
+from latent_diffusion.model import LatentDiffusion
+
+
+def check_latents(autoencoder: MelVAE, diffusion: LatentDiffusion) -> None:
+    """Refuse a diffusion model that was trained on another autoencoder's latents.
+
+    Raises:
+        ValueError: names the fields that differ, with both values.
+    """
+    spec = diffusion.spec
+    check_same_mel(autoencoder.mel, spec.mel, "the autoencoder", "the diffusion model's latents")
+    sizes = (autoencoder.config.latent_channels, autoencoder.config.frames_per_latent)
+    if sizes != (spec.channels, spec.frames_per_latent):
+        raise ValueError(
+            "autoencoder and diffusion model differ in (latent channels, frames per latent): "
+            f"{sizes} != {(spec.channels, spec.frames_per_latent)}"
+        )
+    own = autoencoder.record.parts.get("encoder", "") if autoencoder.record else ""
+    if own != spec.encoder_fingerprint:
+        raise ValueError(
+            "stale latents: the diffusion model was trained on latents of encoder "
+            f"{spec.encoder_fingerprint}, this autoencoder's encoder is {own}; encode the audio again and retrain"
+        )
+
+
+def check_vocoder(mel: MelConfig, vocoder_mel: MelConfig) -> None:
+    """Refuse a vocoder of another mel family, or one whose floor lies below the model's.
+
+    Raises:
+        ValueError: names the fields that differ, with both values.
+    """
+    if not mel_differences(mel, vocoder_mel):
+        return
+    only_floor = all(text.startswith("log_floor:") for text in mel_differences(mel, vocoder_mel))
+    if not only_floor:
+        check_same_mel(mel, vocoder_mel, "the model", "the vocoder")
+    import torch
+
+    convert_log_mel(torch.zeros(1, mel.n_mels, 1), mel, vocoder_mel)

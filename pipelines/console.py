@@ -1,0 +1,33 @@
+"""`melisma generate|train|prepare …`: the same functions as the modules, under one name."""
+
+import importlib
+import sys
+
+from training.command import say
+
+COMMANDS = {
+    "generate": ("pipelines.generate", "make sound from text"),
+    "train": ("pipelines.train", "train all three stages on a folder of audio"),
+    "prepare": ("pipelines.prepare_data", "build a training folder from packages"),
+    "bundle": ("pipelines.bundle", "join three trained stages"),
+    "check-classes": ("pipelines.check_classes", "ask a classifier whether clips sound like their class"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry of the console command; returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
+        say("usage: melisma COMMAND [--help] …")
+        for name, (_, text) in COMMANDS.items():
+            say(f"  {name:14} {text}")
+        return 0 if given else 2
+    if given[0] not in COMMANDS:
+        say(f"error: unknown command '{given[0]}'; known: {', '.join(COMMANDS)}")
+        return 2
+    module = importlib.import_module(COMMANDS[given[0]][0])
+    return int(module.main(given[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

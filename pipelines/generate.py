@@ -1,0 +1,208 @@
+"""`python generate.py --prompt "a deep punchy kick drum"`: text becomes clips on disk.
+
+The audio paths are printed on standard output, one a line; everything else goes to standard error.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from training.command import answer, run_command, say
+from training.device import Device, Precision
+
+VOCODER_OPTION = "--vocoder."
+
+
+def generate(
+    prompt: list[str] | None = None,
+    prompts_file: Path | None = None,
+    pitch: str | None = None,
+    loudness: float | None = None,
+    brightness: float | None = None,
+    label: str | None = None,
+    model: Path | None = None,
+    seconds: float | None = None,
+    num_clips: int = 1,
+    seed: int | None = None,
+    guidance_scale: float | None = None,
+    solver: str | None = None,
+    solver_steps: int | None = None,
+    autoencoder: Path | None = None,
+    diffusion: Path | None = None,
+    vocoder: str | None = None,
+    vocoder_arguments: dict[str, Any] | None = None,
+    out: Path = Path("out"),
+    format: Literal["wav", "flac", "ogg"] = "wav",
+    plot: bool = True,
+    device: Device = "auto",
+    precision: Precision = "auto",
+) -> None:
+    """Generate sound from text.
+
+    Args:
+        prompt: what to make, in free words; repeat the option for several.
+        prompts_file: a text file with a prompt on each line.
+        pitch: a note (C4), a frequency (440Hz) or a MIDI number (60).
+        loudness: of the loudest 50 ms, in dB relative to full scale, such as -12.
+        brightness: spectral centroid, in Hz, such as 2000.
+        label: one of the model's classes.
+        model: folder of a bundle; the bundled model when left out.
+        seconds: length of each clip; from the bundle when left out.
+        num_clips: clips per prompt.
+        seed: clip i of seed K is always the same clip; random, recorded and printed when left out.
+        guidance_scale: how strongly the prompt is followed; 1 is off.
+        solver: such as euler, midpoint or heun.
+        solver_steps: of the solver; more is slower and finer.
+        autoencoder: a checkpoint of stage 1, with --diffusion, instead of --model.
+        diffusion: a checkpoint of stage 2.
+        vocoder: a checkpoint of stage 3, or an import path such as vocoder.griffin_lim.GriffinLim.
+        vocoder_arguments: of a vocoder named by import path; written --vocoder.NAME VALUE.
+        out: folder to write into.
+        format: of the sound files.
+        plot: write a spectrogram picture of each clip.
+        device: where to compute.
+        precision: of matrix products.
+
+    Raises:
+        ValueError: anything that cannot be done, named.
+    """
+    prompts = read_prompts(prompt or [], prompts_file)
+    import torch  # noqa: F401 (after the options are known to be sound: wrong ones are told at once)
+
+    from pipelines.clips import check_writable, write_clips
+    from pipelines.pitch import parse_pitch
+    from pipelines.text_to_audio import Request
+
+    request = Request(
+        prompts=tuple(prompts),
+        seconds=seconds,
+        num_clips=num_clips,
+        seed=seed,
+        guidance_scale=guidance_scale,
+        solver=solver,
+        solver_steps=solver_steps,
+        pitch=parse_pitch(pitch) if pitch is not None else None,
+        loudness=loudness,
+        brightness=brightness,
+        label=label,
+    )
+    pipeline = load_pipeline(model, autoencoder, diffusion, vocoder, vocoder_arguments, device, precision)
+    settings = pipeline.settle(request)
+    clips = len(prompts) * num_clips
+    check_writable(out, int(clips * (settings["seconds"] * pipeline.sample_rate * 2 + 100_000)))
+    say(
+        f"seed {settings['seed']}: {clips} clips of {settings['seconds']:g} s, {settings['solver']}, "
+        f"{settings['solver_steps']} solver steps"
+    )
+    from dataclasses import replace
+
+    from pipelines.progress import solver_bar
+
+    with solver_bar(pipeline, clips, settings) as on_step:
+        output = pipeline.run(replace(request, seed=settings["seed"]), on_step)
+    written = write_clips(output, pipeline, out, format, plot)
+    for clip in written:
+        answer(str(clip.audio))
+    from pipelines.progress import show_clips
+
+    show_clips(written)
+
+
+def load_pipeline(
+    model: Path | None,
+    autoencoder: Path | None,
+    diffusion: Path | None,
+    vocoder: str | None,
+    vocoder_arguments: dict[str, Any] | None,
+    device: str,
+    precision: str,
+) -> Any:  # noqa: ANN401 (TextToAudioPipeline, imported late)
+    """Join the stages that the options name.
+
+    Raises:
+        ValueError: options that contradict each other, or stages that do not belong together.
+    """
+    if vocoder_arguments and vocoder is None:
+        raise ValueError(f"{VOCODER_OPTION}{next(iter(vocoder_arguments))}: only goes with --vocoder IMPORT.PATH")
+    if autoencoder is None and diffusion is None:
+        from pipelines.text_to_audio import TextToAudioPipeline
+
+        return TextToAudioPipeline.from_pretrained(model, vocoder, vocoder_arguments, device, precision)
+    if model is not None:
+        raise ValueError("--model and --autoencoder/--diffusion contradict each other: give one or the other")
+    if autoencoder is None or diffusion is None:
+        raise ValueError("--autoencoder and --diffusion go together: give both")
+    from pipelines.bundle import Bundle
+    from pipelines.resources import DEFAULT_BUNDLE, resource
+    from pipelines.text_to_audio import TextToAudioPipeline
+
+    if vocoder is None:
+        vocoder = str(Bundle.open(resource(DEFAULT_BUNDLE)).stage("vocoder"))
+        say("no --vocoder given: taking the one of the bundled model")
+    return TextToAudioPipeline.from_stages(autoencoder, diffusion, vocoder, vocoder_arguments, device, precision)
+
+
+def read_prompts(prompts: Sequence[str], file: Path | None) -> list[str]:
+    """The prompts of the command line, then those of the file.
+
+    Raises:
+        ValueError: none at all, an empty one, or an unreadable file.
+    """
+    texts = list(prompts)
+    if any(not text.strip() for text in texts):
+        raise ValueError("--prompt: expected some words, got an empty prompt")
+    if file is not None:
+        try:
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"--prompts_file: cannot read '{file}' as UTF-8 text") from error
+        from_file = [line.strip() for line in lines if line.strip()]
+        if not from_file:
+            raise ValueError(f"--prompts_file: '{file}' holds no prompts")
+        texts += from_file
+    if not texts:
+        raise ValueError('--prompt: say what to make, such as --prompt "a deep punchy kick drum"')
+    return texts
+
+
+def split_vocoder_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Take `--vocoder.NAME VALUE` and `--vocoder.NAME=VALUE` out of a command line.
+
+    Raises:
+        ValueError: an option without a value.
+    """
+    rest: list[str] = []
+    taken: dict[str, Any] = {}
+    waiting = iter(arguments)
+    for text in waiting:
+        if not text.startswith(VOCODER_OPTION):
+            rest.append(text)
+            continue
+        name, equals, value = text.removeprefix(VOCODER_OPTION).partition("=")
+        if not equals:
+            value = next(waiting, "")
+            if not value or value.startswith("--"):
+                raise ValueError(f"{text}: expected a value")
+        taken[name] = yaml.safe_load(value)
+    return rest, taken
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry of `generate.py`, `python -m pipelines.generate` and `melisma generate`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        rest, taken = split_vocoder_arguments(given)
+    except (ValueError, yaml.YAMLError) as error:
+        say(f"error: {error}")
+        return 2
+
+    return run_command(
+        generate, rest, lists=("prompt",), program="generate.py", fixed={"vocoder_arguments": taken or None}
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""Pitches as people write them: note names, frequencies, MIDI numbers."""
+
+import math
+import re
+
+NOTE = re.compile(r"^([A-Ga-g])([#♯b♭]?)(-?\d)$")
+SEMITONES = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
+
+
+def parse_pitch(text: str) -> float:
+    """`C4`, `F#3`, `Bb2`, `440Hz` or `60` as a MIDI note number (C4 is 60, A4 is 69 and 440 Hz).
+
+    Raises:
+        ValueError: not a pitch, or outside MIDI 0 to 127.
+    """
+    stripped = text.strip()
+    note = NOTE.match(stripped)
+    frequency = re.fullmatch(r"(\d+(?:\.\d+)?)\s*[hH][zZ]", stripped)
+    if note:
+        step, accidental, octave = note.groups()
+        number = SEMITONES[step.lower()] + {"#": 1, "♯": 1, "b": -1, "♭": -1}.get(accidental, 0)
+        midi = float(number + 12 * (int(octave) + 1))
+    elif frequency and float(frequency[1]) > 0.0:
+        midi = 69.0 + 12.0 * math.log2(float(frequency[1]) / 440.0)
+    elif re.fullmatch(r"\d+(\.\d+)?", stripped):
+        midi = float(stripped)
+    else:
+        raise ValueError(f"pitch: expected a note (C4, F#3), a frequency (440Hz) or a MIDI number (60), got '{text}'")
+    if not 0.0 <= midi <= 127.0:
+        raise ValueError(f"pitch: expected MIDI 0 to 127, got '{text}' ({midi:.1f})")
+    return midi

@@ -1,0 +1,43 @@
+"""What a person sees while and after clips are made."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from pipelines.clips import WrittenClip
+from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
+
+
+@contextmanager
+def solver_bar(pipeline: TextToAudioPipeline, clips: int, settings: dict[str, Any]) -> Iterator[Callable[[int, int], None]]:
+    """A bar over the solver steps of all batches; gives the function that moves it on.
+
+    Args:
+        pipeline: that generates.
+        clips: in all.
+        settings: of `TextToAudioPipeline.settle`.
+    """
+    batches = -(-clips // BATCH_CLIPS)
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task("generating", total=batches * settings["solver_steps"])
+        yield lambda _done, _total: progress.advance(task)
+
+
+def show_clips(written: Sequence[WrittenClip]) -> None:
+    """A table of the clips on standard error."""
+    table = Table("clip", "prompt", "seconds", "loudness", "brightness", "")
+    for clip in written:
+        table.add_row(
+            clip.audio.name,
+            clip.prompt,
+            f"{clip.seconds:.2f}",
+            f"{clip.loudness:.1f} dB",
+            f"{clip.brightness:.0f} Hz",
+            "peak lowered" if clip.guarded else "",
+        )
+    Console(stderr=True).print(table)

@@ -1,0 +1,343 @@
+"""Text in, waveforms out: noise becomes latents, latents a log-mel, the log-mel sound.
+
+    waveform = vocoder(decoder(unwhiten(ODE(noise; prompt, numbers))))
+
+Clip i of seed K draws its noise from (K, i) on the CPU, one clip at a time, so a clip is the same alone or in a batch,
+on any device, today and tomorrow.
+"""
+
+import hashlib
+import math
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from audio.mel import convert_log_mel
+from autoencoder.model import MelVAE
+from latent_diffusion.model import LatentDiffusion
+from pipelines.bundle import Bundle, Defaults
+from pipelines.compatibility import check_latents, check_vocoder
+from pipelines.resources import DEFAULT_BUNDLE, resource
+from training.device import choose_device, choose_precision
+from vocoder.base import Vocoder
+from vocoder.loading import load_vocoder
+
+SHORTEST_SECONDS = 0.05
+LONGEST_SECONDS = 600.0
+PEAK_LIMIT = 0.99
+FADE_SECONDS = 0.01
+BATCH_CLIPS = 16
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to generate; `None` takes the bundle's default.
+
+    Args:
+        prompts: free words, at least one.
+        seconds: length of every clip.
+        num_clips: clips per prompt.
+        seed: clip i draws its noise from (seed, i); random when left out.
+        guidance_scale: 1 is no guidance.
+        solver: name of a solver that fits the model.
+        solver_steps: of the solver.
+        pitch: MIDI note number.
+        loudness: of the loudest 50 ms, in dBFS.
+        brightness: spectral centroid, in Hz.
+        label: one of the model's classes.
+    """
+
+    prompts: tuple[str, ...]
+    seconds: float | None = None
+    num_clips: int = 1
+    seed: int | None = None
+    guidance_scale: float | None = None
+    solver: str | None = None
+    solver_steps: int | None = None
+    pitch: float | None = None
+    loudness: float | None = None
+    brightness: float | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class AudioOutput:
+    """Generated clips.
+
+    Args:
+        waveforms: `(clips, samples)` in [-1, 1]; all clips of the first prompt come first.
+        sample_rate: in Hz.
+        prompts: one per clip.
+        indices: the i of (seed, i), one per clip.
+        seed: that was used.
+        settings: everything that decided the sound, as plain containers.
+        guarded: per clip, whether its peak was lowered to avoid clipping.
+    """
+
+    waveforms: Tensor
+    sample_rate: int
+    prompts: tuple[str, ...]
+    indices: tuple[int, ...]
+    seed: int
+    settings: dict[str, Any]
+    guarded: tuple[bool, ...] = field(default=())
+
+
+class TextToAudioPipeline:
+    """The three stages, checked and joined.
+
+    Args:
+        autoencoder: decodes latents.
+        diffusion: makes latents.
+        vocoder: anything with `mel` and `decode`.
+        defaults: of seconds, guidance and solver.
+        device: where to compute.
+        precision: of matrix products: auto, float32 or bfloat16.
+        licences: of what the model was made from.
+
+    Raises:
+        ValueError: the stages do not belong together.
+    """
+
+    def __init__(
+        self,
+        autoencoder: MelVAE,
+        diffusion: LatentDiffusion,
+        vocoder: Vocoder,
+        defaults: Defaults | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        licences: Sequence[str] = (),
+    ) -> None:
+        check_latents(autoencoder, diffusion)
+        check_vocoder(autoencoder.mel, vocoder.mel)
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
+        self.autoencoder = autoencoder.to(self.device).eval()
+        self.diffusion = diffusion.to(self.device).eval()
+        self.vocoder = vocoder.to(self.device).eval() if isinstance(vocoder, nn.Module) else vocoder
+        self.defaults = defaults or Defaults(max_seconds=diffusion.max_seconds)
+        self.licences = tuple(licences)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: Path | str | None = None,
+        vocoder: str | None = None,
+        vocoder_arguments: dict[str, Any] | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> "TextToAudioPipeline":
+        """Load a bundle; the default one when no path is given.
+
+        Args:
+            path: folder of the bundle.
+            vocoder: a checkpoint or an import path that replaces the bundle's vocoder.
+            vocoder_arguments: of the class named by an import path.
+            device: auto, cpu, cuda or mps.
+            precision: auto, float32 or bfloat16.
+
+        Raises:
+            ValueError: no bundle there, or a vocoder that does not fit.
+        """
+        bundle = Bundle.open(Path(path) if path is not None else resource(DEFAULT_BUNDLE))
+        autoencoder = MelVAE.from_checkpoint(bundle.stage("autoencoder"))
+        diffusion = LatentDiffusion.from_checkpoint(bundle.stage("latent_diffusion"))
+        chosen = load_vocoder(vocoder or str(bundle.stage("vocoder")), autoencoder.mel, vocoder_arguments)
+        return cls(autoencoder, diffusion, chosen, bundle.defaults, device, precision, bundle.licences)
+
+    @classmethod
+    def from_stages(
+        cls,
+        autoencoder: Path,
+        diffusion: Path,
+        vocoder: str,
+        vocoder_arguments: dict[str, Any] | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> "TextToAudioPipeline":
+        """Join three checkpoints, straight from training.
+
+        Args:
+            autoencoder: checkpoint of stage 1.
+            diffusion: checkpoint of stage 2.
+            vocoder: checkpoint of stage 3, or an import path.
+            vocoder_arguments: of the class named by an import path.
+            device: auto, cpu, cuda or mps.
+            precision: auto, float32 or bfloat16.
+
+        Raises:
+            ValueError: a wrong file, or stages that do not belong together.
+        """
+        first = MelVAE.from_checkpoint(autoencoder)
+        second = LatentDiffusion.from_checkpoint(diffusion)
+        check_latents(first, second)
+        third = load_vocoder(vocoder, first.mel, vocoder_arguments)
+        records = [getattr(stage, "record", None) for stage in (first, second, third)]
+        licences = sorted({name for record in records if record for name in record.licences})
+        return cls(first, second, third, None, device, precision, licences)
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the clips, in Hz."""
+        return self.autoencoder.mel.sample_rate
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of the three stages; a vocoder without a record is named by its class."""
+        names = {}
+        stages = {"autoencoder": self.autoencoder, "latent_diffusion": self.diffusion, "vocoder": self.vocoder}
+        for name, stage in stages.items():
+            record = getattr(stage, "record", None)
+            names[name] = record.fingerprint if record else f"{type(stage).__module__}.{type(stage).__name__}"
+        return names
+
+    def __call__(
+        self,
+        prompts: str | Sequence[str],
+        *,
+        on_step: Callable[[int, int], None] | None = None,
+        **settings: Any,  # noqa: ANN401
+    ) -> AudioOutput:
+        """Generate clips.
+
+        Args:
+            prompts: one prompt or several.
+            on_step: called after every solver step of every batch.
+            settings: the further fields of `Request`: seconds, num_clips, seed, guidance_scale, solver, solver_steps,
+                pitch, loudness, brightness, label.
+
+        Raises:
+            ValueError: a setting out of its range.
+        """
+        texts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
+        try:
+            request = Request(prompts=texts, **settings)
+        except TypeError as error:
+            raise ValueError(f"unknown setting ({error})") from error
+        return self.run(request, on_step)
+
+    def run(self, request: Request, on_step: Callable[[int, int], None] | None = None) -> AudioOutput:
+        """Generate what a request asks for; see `Request` and `AudioOutput`."""
+        settings = self.settle(request)
+        jobs = [(prompt, index) for prompt in request.prompts for index in range(request.num_clips)]
+        starts = range(0, len(jobs), BATCH_CLIPS)
+        pieces = [self._batch(jobs[start : start + BATCH_CLIPS], settings, on_step) for start in starts]
+        waveforms, guarded = finish(torch.cat(pieces), self.sample_rate)
+        return AudioOutput(
+            waveforms=waveforms,
+            sample_rate=self.sample_rate,
+            prompts=tuple(prompt for prompt, _ in jobs),
+            indices=tuple(index for _, index in jobs),
+            seed=settings["seed"],
+            settings=settings,
+            guarded=guarded,
+        )
+
+    def settle(self, request: Request) -> dict[str, Any]:
+        """Fill in the defaults and refuse what cannot be done.
+
+        Raises:
+            ValueError: names the setting, what was expected and what came.
+        """
+        defaults = self.defaults
+        if not request.prompts or any(not prompt.strip() for prompt in request.prompts):
+            raise ValueError("prompt: expected some words, got an empty prompt")
+        if isinstance(request.num_clips, bool) or request.num_clips < 1:
+            raise ValueError(f"num_clips: expected at least 1, got {request.num_clips}")
+        seconds = defaults.seconds if request.seconds is None else float(request.seconds)
+        if not math.isfinite(seconds) or not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+            raise ValueError(f"seconds: expected {SHORTEST_SECONDS} to {LONGEST_SECONDS:.0f}, got {seconds}")
+        if seconds > defaults.max_seconds:
+            raise ValueError(f"seconds: this model makes at most {defaults.max_seconds} s at a time, got {seconds}")
+        guidance_scale = defaults.guidance_scale if request.guidance_scale is None else float(request.guidance_scale)
+        if not math.isfinite(guidance_scale) or not 0.0 <= guidance_scale <= 100.0:
+            raise ValueError(f"guidance_scale: expected 0 to 100, got {guidance_scale}")
+        solver = request.solver or (
+            defaults.solver if defaults.solver in self.diffusion.solver_names() else self.diffusion.solver_names()[0]
+        )
+        if solver not in self.diffusion.solver_names():
+            raise ValueError(f"solver: expected one of {', '.join(self.diffusion.solver_names())}, got '{solver}'")
+        solver_steps = defaults.solver_steps if request.solver_steps is None else request.solver_steps
+        if not 1 <= solver_steps <= 10000:
+            raise ValueError(f"solver_steps: expected 1 to 10000, got {solver_steps}")
+        seed = secrets.randbelow(2**31) if request.seed is None else request.seed
+        if not 0 <= seed < 2**63:
+            raise ValueError(f"seed: expected 0 to 2**63 - 1, got {seed}")
+        numbers = {"pitch": request.pitch, "loudness": request.loudness, "brightness": request.brightness}
+        return {
+            "seconds": seconds,
+            "seed": seed,
+            "guidance_scale": guidance_scale,
+            "solver": solver,
+            "solver_steps": solver_steps,
+            "label": request.label,
+            "precision": str(self.precision).removeprefix("torch."),
+            **{name: None if value is None else float(value) for name, value in numbers.items()},
+        }
+
+    @torch.inference_mode()
+    def _batch(
+        self, jobs: list[tuple[str, int]], settings: dict[str, Any], on_step: Callable[[int, int], None] | None
+    ) -> Tensor:
+        spec = self.diffusion.spec
+        frames = spec.num_latent_frames(settings["seconds"])
+        noise = torch.stack([clip_noise(settings["seed"], index, spec.channels, frames) for _, index in jobs])
+        numbers = {
+            name: settings[name]
+            for name in ("pitch", "loudness", "brightness", "seconds")
+            if settings[name] is not None
+        }
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            condition = self.diffusion.encode_conditions(
+                [prompt for prompt, _ in jobs], [settings["label"]] * len(jobs), [numbers] * len(jobs)
+            )
+            latents = self.diffusion.sample(
+                noise.to(self.device),
+                condition,
+                guidance_scale=settings["guidance_scale"],
+                solver=settings["solver"],
+                solver_steps=settings["solver_steps"],
+                on_step=on_step,
+            )
+            log_mel = self.autoencoder.decode(latents)
+        waveform = self.vocode(log_mel.float())
+        return waveform[:, : round(settings["seconds"] * self.sample_rate)].float().cpu()
+
+    def vocode(self, log_mel: Tensor) -> Tensor:
+        """Log-mel `(batch, n_mels, frames)` of the autoencoder's contract to `(batch, samples)`.
+
+        No decoder is asked for less than its own floor: what the autoencoder paints below it is silence.
+        """
+        log_mel = log_mel.clamp(min=self.autoencoder.mel.log_mel_floor)
+        return self.vocoder.decode(convert_log_mel(log_mel, self.autoencoder.mel, self.vocoder.mel))
+
+
+def clip_noise(seed: int, index: int, channels: int, frames: int) -> Tensor:
+    """The noise of clip `index` of `seed`: `(channels, frames)`, drawn on the CPU."""
+    digest = hashlib.sha256(f"{seed}:{index}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return torch.randn(channels, frames, generator=generator)
+
+
+def finish(waveforms: Tensor, sample_rate: int) -> tuple[Tensor, tuple[bool, ...]]:
+    """Guard the peak and end in a short fade.
+
+    Args:
+        waveforms: `(clips, samples)`.
+        sample_rate: in Hz.
+
+    Returns:
+        the clips, and for each whether its level was lowered.
+    """
+    peaks = waveforms.abs().amax(dim=1, keepdim=True)
+    waveforms = waveforms * torch.where(peaks > PEAK_LIMIT, PEAK_LIMIT / peaks.clamp(min=1e-9), 1.0)
+    length = min(round(FADE_SECONDS * sample_rate), waveforms.shape[1])
+    fade = torch.cos(torch.linspace(0.0, math.pi / 2, length)).square()
+    waveforms[:, -length:] *= fade
+    return waveforms, tuple((peaks[:, 0] > PEAK_LIMIT).tolist())
