@@ -1,0 +1,5 @@
+"""Stage 2: a diffusion transformer that makes latents from text, labels and numbers."""
+
+from latent_diffusion.model import LatentDiffusion, LatentDiffusionConfig
+
+__all__ = ["LatentDiffusion", "LatentDiffusionConfig"]

@@ -1,0 +1,242 @@
+"""Batches of latents: which clip, how long, which draw of its posterior.
+
+A clip is drawn, then a total length for it: its own, a shorter one (the clip is cut) or a longer one (it is followed by
+the latent of silence, so that the model learns to end a sound and be quiet at any length asked for). Draws of like
+length are put into one batch, so that padding costs little. All of it is a function of (seed, epoch): a resumed run
+sees what an uninterrupted one would have seen.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from audio.dataset import NUMBERS
+from audio.latents import LatentClip, LatentFile
+from latent_diffusion.conditioning import LOGARITHMIC, NO_LABEL
+
+# Draws are sorted by length among so many batches at a time.
+BATCHES_SORTED_TOGETHER = 8
+Draw = tuple[int, int, int]
+"""Index of a clip, seed of its draw, total latent frames."""
+
+
+@dataclass(frozen=True)
+class LengthConfig:
+    """Total lengths in training.
+
+    Args:
+        min_seconds: shortest.
+        max_seconds: longest; longer clips are cut from their start.
+        own: how often a clip keeps its own length.
+        cut: how often it is cut; otherwise silence follows it.
+
+    Raises:
+        ValueError: lengths or shares that cannot be.
+    """
+
+    min_seconds: float = 0.05
+    max_seconds: float = 3.0
+    own: float = 0.3
+    cut: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if not 0.0 < self.min_seconds < self.max_seconds <= 600.0:
+            raise ValueError(
+                "data.lengths: expected 0 < min_seconds < max_seconds <= 600, "
+                f"got {self.min_seconds} and {self.max_seconds}"
+            )
+        if self.own < 0.0 or self.cut < 0.0 or self.own + self.cut > 1.0:
+            raise ValueError(f"data.lengths: expected own + cut between 0 and 1, got {self.own} and {self.cut}")
+
+    def draw(self, frames: Tensor, latent_rate: float, generator: torch.Generator) -> Tensor:
+        """Total latent frames of clips that have `frames` of their own, `(draws,)`; cut and longer are log-uniform."""
+        low, high = self.limits(latent_rate)
+        own = frames.clamp(low, high)
+        share, place = torch.rand(2, len(frames), generator=generator)
+        start = torch.where(share < self.own + self.cut, low, own).double()
+        end = torch.where(share < self.own + self.cut, own, high).double()
+        drawn = (start.log() + place * (end.log() - start.log())).exp().round().long()
+        return torch.where(share < self.own, own, drawn.clamp(low, high))
+
+    def limits(self, latent_rate: float) -> tuple[int, int]:
+        """Fewest and most latent frames."""
+        most = max(2, math.floor(self.max_seconds * latent_rate))
+        return min(most - 1, max(1, math.ceil(self.min_seconds * latent_rate))), most
+
+
+def known_labels(clips: Sequence[LatentClip]) -> tuple[str, ...]:
+    """All labels, sorted."""
+    return tuple(sorted({clip.label for clip in clips if clip.label}))
+
+
+def number_ranges(clips: Sequence[LatentClip], seconds: tuple[float, float]) -> dict[str, tuple[float, float]]:
+    """What each number spans, rounded outwards; numbers that no clip has are left out.
+
+    Args:
+        clips: of the training split.
+        seconds: shortest and longest total length.
+    """
+    ranges = {}
+    for name in NUMBERS:
+        values = [clip.numbers[name] for clip in clips if math.isfinite(clip.numbers.get(name, math.nan))]
+        if name in LOGARITHMIC:
+            values = [value for value in values if value > 0.0]
+        if values and name != "seconds":
+            low, high = float(math.floor(min(values))), float(math.ceil(max(values)))
+            low = max(low, 1.0) if name in LOGARITHMIC else low
+            ranges[name] = (low, max(high, low + 1.0))
+    return {**ranges, "seconds": seconds}
+
+
+def split_clips(file: LatentFile, split: str) -> tuple[LatentClip, ...]:
+    """The clips of one split; the training split's where a file has no validation.
+
+    Raises:
+        ValueError: no such clip.
+    """
+    clips = tuple(clip for clip in file.clips if clip.split == split)
+    if not clips and split == "validation":
+        return split_clips(file, "train")
+    if not clips:
+        raise ValueError(f"the latent file holds no clip of split '{split}'")
+    return clips
+
+
+class LatentDraws(Sampler[Draw]):
+    """Draws of training clips, ordered so that each batch holds like lengths.
+
+    Args:
+        clips: of the training split.
+        weights: how often each is drawn.
+        lengths: total lengths.
+        latent_rate: latent frames per second.
+        batch_size: draws in a batch.
+        batches: of one epoch.
+        seed: of the run.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[LatentClip],
+        weights: Sequence[float],
+        lengths: LengthConfig,
+        latent_rate: float,
+        batch_size: int,
+        batches: int,
+        seed: int,
+    ) -> None:
+        self.frames = torch.tensor([clip.frames for clip in clips])
+        self.weights = torch.tensor(weights, dtype=torch.float64)
+        self.lengths = lengths
+        self.latent_rate = latent_rate
+        self.batch_size = batch_size
+        self.batches = batches
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before every epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.batch_size * self.batches
+
+    def __iter__(self) -> Iterator[Draw]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        clips = torch.multinomial(self.weights, len(self), replacement=True, generator=generator)
+        seeds = torch.randint(2**31, (len(self),), generator=generator)
+        totals = self.lengths.draw(self.frames[clips], self.latent_rate, generator)
+        for start in range(0, self.batches, BATCHES_SORTED_TOGETHER):
+            count = min(BATCHES_SORTED_TOGETHER, self.batches - start)
+            first = start * self.batch_size
+            order = first + torch.argsort(totals[first : first + count * self.batch_size], stable=True)
+            for batch in torch.randperm(count, generator=generator).tolist():
+                chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+                yield from zip(clips[chosen].tolist(), seeds[chosen].tolist(), totals[chosen].tolist(), strict=True)
+
+
+def validation_draws(clips: Sequence[LatentClip], count: int, lengths: LengthConfig, latent_rate: float) -> list[Draw]:
+    """`count` draws that never change, spread evenly over the clips, shortest first.
+
+    Args:
+        clips: of the validation split.
+        count: of draws; clips come more than once where there are fewer.
+        lengths: total lengths.
+        latent_rate: latent frames per second.
+    """
+    generator = torch.Generator().manual_seed(0)
+    chosen = (torch.arange(count) * len(clips) // count) if count < len(clips) else torch.arange(count) % len(clips)
+    totals = lengths.draw(torch.tensor([clip.frames for clip in clips])[chosen], latent_rate, generator)
+    draws = zip(chosen.tolist(), range(count), totals.tolist(), strict=True)
+    return sorted(draws, key=lambda draw: (draw[2], draw[1]))
+
+
+class LatentClips(Dataset[dict[str, Tensor]]):
+    """Draws to whitened latents and what is known of them.
+
+    Args:
+        file: the latents.
+        clips: of one split.
+        labels: known to the model.
+        captions: all captions that may be drawn, in the order of their features.
+        with_noise: add the noise that belongs to the draw's seed, for validation.
+    """
+
+    def __init__(
+        self,
+        file: LatentFile,
+        clips: Sequence[LatentClip],
+        labels: Sequence[str],
+        captions: Sequence[str],
+        with_noise: bool = False,
+    ) -> None:
+        self.file = file
+        self.clips = clips
+        self.with_noise = with_noise
+        self.silence = torch.tensor(file.spec.silence)[:, None]
+        self.labels = {label: index for index, label in enumerate(labels)}
+        self.captions = {caption: index for index, caption in enumerate(captions)}
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, draw: Draw) -> dict[str, Tensor]:
+        index, seed, total = draw
+        clip = self.clips[index]
+        generator = torch.Generator().manual_seed(seed)
+        frames = min(clip.frames, total)
+        part = slice(clip.start, clip.start + frames)
+        mean, std = self.file.mean[:, part].float(), self.file.std[:, part].float()
+        sound = mean + std * torch.randn(mean.shape, generator=generator)
+        raw = torch.cat([sound, self.silence.expand(-1, total - frames)], dim=1)
+        caption = clip.captions[int(torch.randint(len(clip.captions), (), generator=generator))]
+        seconds = {"seconds": total / self.file.spec.latent_rate}
+        numbers = [{**clip.numbers, **seconds}.get(name, math.nan) for name in NUMBERS]
+        result = {
+            "latents": self.file.spec.whiten(raw[None])[0],
+            "caption": torch.tensor(self.captions[caption]),
+            "label": torch.tensor(self.labels.get(clip.label, NO_LABEL)),
+            "numbers": torch.tensor(numbers, dtype=torch.float32),
+            "index": torch.tensor(seed),
+        }
+        if self.with_noise:
+            result["noise"] = torch.randn(raw.shape, generator=generator)
+        return result
+
+
+def collate(items: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """A batch: latents and noise padded with zeros to the longest, `valid_frames` added."""
+    frames = torch.tensor([item["latents"].shape[1] for item in items])
+    longest = int(frames.max())
+    batch = {"valid_frames": frames}
+    for name in items[0]:
+        rows = [item[name] for item in items]
+        if name in ("latents", "noise"):
+            rows = [torch.nn.functional.pad(row, (0, longest - row.shape[1])) for row in rows]
+        batch[name] = torch.stack(rows)
+    return batch

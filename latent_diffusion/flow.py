@@ -1,0 +1,200 @@
+"""Paths between noise and data, what a network may predict on them, and how its errors are weighed.
+
+Time runs from noise (t = 0) to data (t = 1). On a path
+
+    x_t = alpha(t) data + sigma(t) noise
+
+a pair (data, noise) can be read from x_t and any one of
+
+    noise     = epsilon
+    v         = alpha noise - sigma data
+    velocity  = dx_t / dt = data - noise                   (rectified flow)
+
+so all predictions carry the same information, and everything after the network works with the pair. Rectified flow is
+Liu, Gong, Liu, "Flow Straight and Fast", 2022, equation 1, with alpha = t and sigma = 1 - t; v is Salimans, Ho,
+"Progressive Distillation", 2022, section 4 (there without our t reversed).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from latent_diffusion.paths import PathConfig, alpha_sigma, log_snr
+
+Prediction = Literal["velocity", "noise", "v"]
+PREDICTIONS: dict[str, tuple[str, ...]] = {"rectified_flow": ("velocity",), "variance_preserving": ("noise", "v")}
+# Keeps u and 1 - u away from 0, where the quantile of a normal distribution is infinite.
+QUANTILE_MARGIN = 1e-4
+
+
+@dataclass(frozen=True)
+class TimeConfig:
+    """Which times are trained, and how much each weighs.
+
+    Args:
+        distribution: logit_normal or uniform; auto is logit_normal for the flow and uniform for variance-preserving
+            diffusion, as in the papers.
+        mean: of the logit of t.
+        std: of the logit of t.
+        weighting: uniform, or min_snr (variance-preserving only).
+        min_snr_gamma: signal-to-noise ratio beyond which min_snr stops to grow.
+    """
+
+    distribution: Literal["auto", "logit_normal", "uniform"] = "auto"
+    mean: float = 0.0
+    std: float = 1.0
+    weighting: Literal["uniform", "min_snr"] = "uniform"
+    min_snr_gamma: float = 5.0
+
+
+def check_prediction(prediction: str, path: PathConfig) -> None:
+    """Refuse a prediction that the path does not know.
+
+    Raises:
+        ValueError: with the list that fits.
+    """
+    if prediction not in PREDICTIONS[path.name]:
+        fitting = ", ".join(PREDICTIONS[path.name])
+        raise ValueError(f"prediction: path '{path.name}' takes {fitting}, got {prediction!r}")
+
+
+def per_row(values: Tensor, like: Tensor) -> Tensor:
+    """`(batch,)` with trailing axes of length one, so that it multiplies `like`; a single number stays one."""
+    return values if values.dim() == 0 else values.reshape(-1, *[1] * (like.dim() - 1))
+
+
+def mix(data: Tensor, noise: Tensor, time: Tensor, path: PathConfig) -> Tensor:
+    """The point x_t of the path.
+
+    Args:
+        data: `(batch, channels, latent_frames)`, whitened.
+        noise: the same shape, standard normal.
+        time: `(batch,)` in [0, 1].
+        path: which path.
+    """
+    alpha, sigma = (per_row(value, data).to(data) for value in alpha_sigma(path, time))
+    return alpha * data + sigma * noise
+
+
+def target(data: Tensor, noise: Tensor, time: Tensor, path: PathConfig, prediction: str) -> Tensor:
+    """What the network should have said at x_t.
+
+    Args:
+        data: whitened latents.
+        noise: the same shape.
+        time: `(batch,)`.
+        path: which path.
+        prediction: velocity, noise or v.
+
+    Raises:
+        ValueError: a prediction that the path does not know.
+    """
+    check_prediction(prediction, path)
+    if prediction == "velocity":
+        return data - noise
+    if prediction == "noise":
+        return noise
+    alpha, sigma = (per_row(value, data).to(data) for value in alpha_sigma(path, time))
+    return alpha * noise - sigma * data
+
+
+def data_and_noise(
+    prediction_value: Tensor, latents: Tensor, time: Tensor, path: PathConfig, prediction: str
+) -> tuple[Tensor, Tensor]:
+    """The pair that a prediction at x_t stands for; the inverse of `target`.
+
+    Args:
+        prediction_value: what the network said.
+        latents: x_t, the same shape.
+        time: `(batch,)`, or one number.
+        path: which path.
+        prediction: velocity, noise or v.
+
+    Returns:
+        estimates of data and noise.
+
+    Raises:
+        ValueError: a prediction that the path does not know.
+    """
+    check_prediction(prediction, path)
+    alpha, sigma = (per_row(value, latents).to(latents) for value in alpha_sigma(path, time))
+    if prediction == "velocity":
+        return latents + sigma * prediction_value, latents - alpha * prediction_value
+    if prediction == "noise":
+        return (latents - sigma * prediction_value) / alpha, prediction_value
+    return alpha * latents - sigma * prediction_value, sigma * latents + alpha * prediction_value
+
+
+def time_quantile(position: Tensor, path: PathConfig, config: TimeConfig) -> Tensor:
+    """Times of the training distribution, from positions in (0, 1).
+
+    Logit-normal times: Esser et al., "Scaling Rectified Flow Transformers", 2024, equation 19.
+
+    Args:
+        position: any shape.
+        path: decides what `auto` means.
+        config: the distribution.
+    """
+    uniform = config.distribution == "uniform" or (config.distribution == "auto" and path.name != "rectified_flow")
+    if uniform:
+        return position
+    normal = torch.special.ndtri(position.clamp(QUANTILE_MARGIN, 1.0 - QUANTILE_MARGIN))
+    return torch.sigmoid(config.mean + config.std * normal)
+
+
+def draw_times(batch: int, path: PathConfig, config: TimeConfig) -> Tensor:
+    """Random times `(batch,)`, one from each of `batch` equal slices of the distribution, in random order.
+
+    Slices make the mean loss of a batch less noisy than independent draws do, and change no expectation.
+    """
+    position = (torch.randperm(batch) + torch.rand(batch)) / batch
+    return time_quantile(position, path, config)
+
+
+def fixed_times(index: Tensor, path: PathConfig, config: TimeConfig) -> Tensor:
+    """Times that never change, for validation: multiples of the golden ratio fill the distribution evenly.
+
+    Args:
+        index: whole numbers, `(batch,)`.
+        path: decides what `auto` means.
+        config: the distribution.
+    """
+    golden = (math.sqrt(5.0) - 1.0) / 2.0
+    return time_quantile(((index.double() + 0.5) * golden).remainder(1.0), path, config).float()
+
+
+def loss_weights(time: Tensor, path: PathConfig, prediction: str, config: TimeConfig) -> Tensor:
+    """How much the squared error at each time counts, `(batch,)`.
+
+    min_snr is Hang et al., "Efficient Diffusion Training via Min-SNR Weighting Strategy", 2023, equation 8: an error of
+    the data estimate weighs min(SNR, gamma), here divided by what the prediction's own error already holds of it.
+
+    Raises:
+        ValueError: min_snr on a rectified flow.
+    """
+    if config.weighting == "uniform":
+        return torch.ones_like(time)
+    if path.name != "variance_preserving":
+        raise ValueError("times.weighting: min_snr fits path 'variance_preserving' only, use uniform")
+    ratio = log_snr(path, time).exp().clamp(max=1e12)
+    weight = ratio.clamp(max=config.min_snr_gamma)
+    return (weight / (ratio if prediction == "noise" else ratio + 1.0)).to(time)
+
+
+def masked_mean_square(error: Tensor, valid_frames: Tensor) -> Tensor:
+    """Mean of the squared error over the valid frames of each row, `(batch,)`.
+
+    Args:
+        error: `(batch, channels, latent_frames)`.
+        valid_frames: `(batch,)`, at least 1.
+    """
+    mask = frame_mask(valid_frames, error.shape[-1])[:, None]
+    return (error.square() * mask).sum(dim=(1, 2)) / (valid_frames * error.shape[1])
+
+
+def frame_mask(valid_frames: Tensor, frames: int) -> Tensor:
+    """True where a frame is part of its row: `(batch, frames)`."""
+    return torch.arange(frames, device=valid_frames.device)[None] < valid_frames[:, None]

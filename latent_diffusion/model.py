@@ -1,0 +1,291 @@
+"""The diffusion stage as one object: conditions in, noise in, latents out.
+
+Whitening is done at this door: the network works on latents of zero mean and unit variance, the world outside on raw
+ones. Nothing here is random: noise comes from the caller, and the same noise gives the same latents.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from audio.latents import LatentSpec
+from latent_diffusion.conditioning import Condition, Conditioner, ConditioningConfig, ConditionInputs
+from latent_diffusion.flow import check_prediction, data_and_noise, frame_mask
+from latent_diffusion.guidance import guided_field
+from latent_diffusion.network import DiffusionTransformer, NetworkConfig
+from latent_diffusion.paths import PathConfig
+from latent_diffusion.solvers import (
+    DEFAULT_SOLVER_STEPS,
+    SOLVERS,
+    Field,
+    OnStep,
+    ancestral,
+    ddim,
+    euler,
+    heun,
+    midpoint,
+    row_noise,
+    solver_times,
+)
+from latent_diffusion.text import text_encoder
+from training.checkpoint import StageRecord, load_stage, load_weights
+
+KIND = "latent_diffusion"
+FLOW_SOLVERS = {"euler": euler, "midpoint": midpoint, "heun": heun}
+
+
+@dataclass(frozen=True)
+class LatentDiffusionConfig:
+    """All that is needed to build the stage again.
+
+    Args:
+        network: sizes.
+        path: between noise and data.
+        prediction: velocity, noise or v.
+        conditioning: what it understands.
+        latents: what it makes.
+        max_seconds: longest total length it was trained on.
+
+    Raises:
+        ValueError: a prediction that does not fit the path.
+    """
+
+    network: NetworkConfig
+    path: PathConfig
+    prediction: str
+    conditioning: ConditioningConfig
+    latents: LatentSpec
+    max_seconds: float
+
+    def __post_init__(self) -> None:
+        """Check what belongs together."""
+        check_prediction(self.prediction, self.path)
+        if not 0.0 < self.max_seconds < math.inf:
+            raise ValueError(f"max_seconds: expected a positive number, got {self.max_seconds}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain containers."""
+        return {
+            "network": asdict(self.network),
+            "path": asdict(self.path),
+            "prediction": self.prediction,
+            "conditioning": self.conditioning.to_dict(),
+            "latents": self.latents.to_dict(),
+            "max_seconds": self.max_seconds,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "LatentDiffusionConfig":
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: a missing or unknown field.
+        """
+        try:
+            return cls(
+                network=NetworkConfig(**values["network"]),
+                path=PathConfig(**values["path"]),
+                prediction=values["prediction"],
+                conditioning=ConditioningConfig(**values["conditioning"]),
+                latents=LatentSpec.from_dict(values["latents"]),
+                max_seconds=float(values["max_seconds"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"latent_diffusion config: missing or unknown field ({error})") from error
+
+
+class LatentDiffusion(nn.Module):
+    """Network and conditioners.
+
+    Args:
+        config: everything.
+    """
+
+    def __init__(self, config: LatentDiffusionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.record: StageRecord | None = None
+        self.network = DiffusionTransformer(config.latents.channels, config.network)
+        self.conditioner = Conditioner(config.conditioning, config.network.width)
+
+    @classmethod
+    def from_checkpoint(cls, path: Path) -> "LatentDiffusion":
+        """Load a trained stage, ready to use.
+
+        Raises:
+            ValueError: the file is not a diffusion stage of this project.
+        """
+        record, weights = load_stage(path, KIND)
+        stage = cls(LatentDiffusionConfig.from_dict(record.config))
+        load_weights(stage, weights, path)
+        stage.record = record
+        return stage.eval()
+
+    @property
+    def spec(self) -> LatentSpec:
+        """What its latents mean."""
+        return self.config.latents
+
+    @property
+    def max_seconds(self) -> float:
+        """Longest total length it was trained on."""
+        return self.config.max_seconds
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.network.output.weight.device
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain containers from which `from_checkpoint` builds the stage again."""
+        return self.config.to_dict()
+
+    def solver_names(self) -> tuple[str, ...]:
+        """The solvers that fit this stage's path; the first is the default."""
+        return SOLVERS[self.config.path.name]
+
+    def forward(self, latents: Tensor, time: Tensor, condition: Condition, mask: Tensor | None = None) -> Tensor:
+        """The network's prediction at whitened x_t; arguments as in `DiffusionTransformer`."""
+        result: Tensor = self.network(latents, time, condition, mask)
+        return result
+
+    @torch.no_grad()
+    def encode_conditions(
+        self,
+        prompts: Sequence[str],
+        labels: Sequence[str | None],
+        numbers: Sequence[Mapping[str, float]],
+    ) -> Condition:
+        """Turn what a user asks for into a condition.
+
+        Args:
+            prompts: one text a row.
+            labels: one a row, None for none.
+            numbers: one mapping a row: pitch (MIDI note), loudness (dBFS), brightness (Hz), seconds; what is absent
+                is left to the model.
+
+        Raises:
+            ValueError: lists of different lengths, an unknown label, a number out of range.
+        """
+        if not len(prompts) == len(labels) == len(numbers) or not prompts:
+            raise ValueError(
+                "conditions: expected one prompt, label and mapping of numbers a row, "
+                f"got {len(prompts)}, {len(labels)}, {len(numbers)}"
+            )
+        conditioning = self.config.conditioning
+        indices = [conditioning.label_index(label) for label in labels]
+        rows = [conditioning.number_row(row) for row in numbers]
+        text, mask = text_encoder(conditioning.text_encoder).encode(prompts)
+        # An empty prompt says nothing.
+        mask = mask & torch.tensor([bool(prompt.strip()) for prompt in prompts])[:, None]
+        inputs = ConditionInputs(
+            text=text.to(self.device, torch.float32),
+            text_mask=mask.to(self.device),
+            labels=torch.tensor(indices, device=self.device),
+            numbers=torch.tensor(rows, dtype=torch.float32, device=self.device),
+        )
+        condition: Condition = self.conditioner(inputs)
+        return condition
+
+    @torch.no_grad()
+    def null_condition(self, batch: int) -> Condition:
+        """The condition that says nothing, for `batch` rows."""
+        inputs = ConditionInputs.nothing(batch, self.config.conditioning.text_width, self.device)
+        condition: Condition = self.conditioner(inputs)
+        return condition
+
+    @torch.no_grad()
+    def sample(
+        self,
+        noise: Tensor,
+        condition: Condition,
+        guidance_scale: float = 1.0,
+        solver: str | None = None,
+        solver_steps: int = DEFAULT_SOLVER_STEPS,
+        valid_frames: Tensor | None = None,
+        on_step: OnStep | None = None,
+    ) -> Tensor:
+        """Make latents out of noise.
+
+        Args:
+            noise: standard normal, `(batch, channels, latent_frames)`, float32.
+            condition: of each row.
+            guidance_scale: 1 is off.
+            solver: one of `solver_names`; the first when left out.
+            solver_steps: of the solver.
+            valid_frames: frames of each row, `(batch,)`; all when left out.
+            on_step: told after each step how many are done, of how many.
+
+        Returns:
+            raw latents of the same shape; beyond a row's valid frames, those of silence.
+
+        Raises:
+            ValueError: shapes that do not fit, a solver that does not fit the path, a scale or number of steps out of
+                range.
+        """
+        self._check(noise, condition, valid_frames)
+        solver = self._fitting_solver(solver)
+        times = solver_times(solver_steps)
+        noise = noise.to(self.device)
+        mask = None
+        if valid_frames is not None:
+            valid_frames = valid_frames.to(self.device)
+            mask = frame_mask(valid_frames, noise.shape[-1])
+            noise = noise * mask[:, None]
+        field = self._field(condition, guidance_scale, mask)
+        if solver in FLOW_SOLVERS:
+            whitened = FLOW_SOLVERS[solver](field, noise, times, on_step)
+        else:
+            path, prediction = self.config.path, self.config.prediction
+
+            def denoiser(x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+                return data_and_noise(field(x, time), x, time, path, prediction)
+
+            if solver == "ddim":
+                whitened = ddim(denoiser, noise, times, path, on_step)
+            else:
+                whitened = ancestral(denoiser, noise, times, path, row_noise(noise, valid_frames), on_step)
+        latents = self.spec.unwhiten(whitened)
+        if mask is None:
+            return latents
+        silence = torch.tensor(self.spec.silence, device=latents.device)[:, None]
+        return torch.where(mask[:, None], latents, silence)
+
+    def _field(self, condition: Condition, guidance_scale: float, mask: Tensor | None) -> Field:
+        """The guided network as a function of noisy latents and time."""
+        doubled = None if mask is None else torch.cat([mask, mask])
+
+        def conditioned(latents: Tensor, time: Tensor, own: Condition) -> Tensor:
+            # Guidance runs both halves as one batch, whose rows are masked alike.
+            own_mask = mask if len(latents) == len(condition) else doubled
+            predicted: Tensor = self(latents, time, own, own_mask)
+            return predicted.float()
+
+        return guided_field(conditioned, condition, self.null_condition(len(condition)), guidance_scale)
+
+    def _fitting_solver(self, solver: str | None) -> str:
+        fitting = self.solver_names()
+        if solver is None:
+            return fitting[0]
+        if solver not in fitting:
+            raise ValueError(
+                f"solver: path '{self.config.path.name}' of this model takes {', '.join(fitting)}, got {solver!r}"
+            )
+        return solver
+
+    def _check(self, noise: Tensor, condition: Condition, valid_frames: Tensor | None) -> None:
+        if noise.dim() != 3 or noise.shape[1] != self.spec.channels or 0 in noise.shape:
+            raise ValueError(f"noise: expected (batch, {self.spec.channels}, frames), got {tuple(noise.shape)}")
+        if len(condition) != len(noise):
+            raise ValueError(f"condition: expected {len(noise)} rows as in noise, got {len(condition)}")
+        if valid_frames is None:
+            return
+        if valid_frames.shape != (len(noise),) or valid_frames.min() < 1 or valid_frames.max() > noise.shape[-1]:
+            raise ValueError(
+                f"valid_frames: expected {len(noise)} numbers from 1 to {noise.shape[-1]}, got {valid_frames.tolist()}"
+            )

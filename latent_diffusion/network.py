@@ -1,0 +1,106 @@
+"""The diffusion transformer: noisy latents, a time and a condition to a prediction.
+
+Peebles, Xie, "Scalable Diffusion Models with Transformers", 2023, on sequences: one token is one latent frame. Frames
+beyond a row's end are masked in attention and touch nothing else, so one model covers many lengths and padding changes
+nothing.
+"""
+
+from dataclasses import dataclass
+
+from einops import rearrange
+from torch import Tensor, nn
+
+from latent_diffusion.conditioning import Condition
+from latent_diffusion.layers import Block, Modulation, RMSNorm, TimeEmbedding, rotary_table
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the transformer.
+
+    Args:
+        width: numbers per frame inside.
+        depth: blocks.
+        heads: of attention; must divide width into even parts.
+        hidden: of the feed-forward layers.
+        cross_every: a block in so many looks at the condition's tokens; the others see its vector only.
+        modulation_rank: waist of the layers that turn the condition vector into shifts, scales and gates.
+        dropout: in attention and feed-forward layers.
+
+    Raises:
+        ValueError: sizes that do not fit.
+    """
+
+    width: int = 256
+    depth: int = 8
+    heads: int = 4
+    hidden: int = 576
+    cross_every: int = 2
+    modulation_rank: int = 32
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that do not fit."""
+        for name in ("width", "depth", "heads", "hidden", "cross_every", "modulation_rank"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"network.{name}: expected a positive number, got {getattr(self, name)}")
+        if self.width % (2 * self.heads):
+            raise ValueError(f"network.width: expected a multiple of 2 x {self.heads} heads, got {self.width}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"network.dropout: expected 0 to 1, got {self.dropout}")
+
+
+class DiffusionTransformer(nn.Module):
+    """The network of stage 2.
+
+    Args:
+        channels: of the latents.
+        config: sizes.
+    """
+
+    def __init__(self, channels: int, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.input = nn.Linear(channels, width)
+        self.time = TimeEmbedding(width)
+        self.vector = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.blocks = nn.ModuleList(
+            Block(
+                width,
+                config.heads,
+                config.hidden,
+                config.modulation_rank,
+                config.dropout,
+                cross=index % config.cross_every == 0,
+            )
+            for index in range(config.depth)
+        )
+        self.norm = RMSNorm(width, gain=False)
+        self.modulation = Modulation(width, config.modulation_rank, 2)
+        self.output = nn.Linear(width, channels)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, latents: Tensor, time: Tensor, condition: Condition, mask: Tensor | None = None) -> Tensor:
+        """Predict.
+
+        Args:
+            latents: x_t, `(batch, channels, latent_frames)`.
+            time: `(batch,)`, 0 noise, 1 data.
+            condition: of each row.
+            mask: `(batch, latent_frames)`, True where a frame is part of its row; None where all are.
+
+        Returns:
+            the prediction, the shape of `latents`; frames beyond a row's end mean nothing.
+        """
+        x = self.input(rearrange(latents, "batch channels frames -> batch frames channels"))
+        vector = self.time(time) + self.vector(condition.vector)
+        table = rotary_table(x.shape[1], self.config.width // self.config.heads, x.device)
+        token_mask = rearrange(condition.mask, "batch tokens -> batch 1 1 tokens")
+        frame_mask = None if mask is None else rearrange(mask, "batch frames -> batch 1 1 frames")
+        for block in self.blocks:
+            x = block(x, vector, condition.tokens, token_mask, table, frame_mask)
+        shift, scale = self.modulation(vector)
+        result: Tensor = self.output(self.norm(x) * (1.0 + scale) + shift)
+        return rearrange(result, "batch frames channels -> batch channels frames")

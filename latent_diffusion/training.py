@@ -1,0 +1,299 @@
+"""Training of the diffusion transformer, on latents that `python -m autoencoder.encode` wrote."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from audio.balance import balanced_weights
+from audio.latents import LatentClip, LatentFile
+from latent_diffusion.conditioning import ConditionDropout, ConditioningConfig, ConditionInputs
+from latent_diffusion.data import (
+    LatentClips,
+    LatentDraws,
+    LengthConfig,
+    collate,
+    known_labels,
+    number_ranges,
+    split_clips,
+    validation_draws,
+)
+from latent_diffusion.flow import (
+    TimeConfig,
+    draw_times,
+    fixed_times,
+    frame_mask,
+    loss_weights,
+    masked_mean_square,
+    mix,
+    target,
+)
+from latent_diffusion.model import KIND, LatentDiffusion, LatentDiffusionConfig
+from latent_diffusion.network import NetworkConfig
+from latent_diffusion.paths import PathConfig
+from latent_diffusion.text import CaptionTable, text_encoder
+from training.checkpoint import load_stage, load_weights
+from training.data import StageData
+from training.module import StageTraining
+from training.previews import log_audio
+from training.schedule import OptimiserConfig, ScheduleConfig
+
+LABEL_WEIGHT = "conditioner.labels.weight"
+PREVIEW_CLIPS = 4
+PREVIEW_GUIDANCE = 3.0
+PREVIEW_STEPS = 20
+
+
+class LatentData(StageData):
+    """Latents of a file.
+
+    Args:
+        latents: written by `python -m autoencoder.encode`.
+        lengths: total lengths in training.
+        batch_size: draws a batch.
+        steps_per_epoch: training batches between two validations.
+        validation_draws: fixed draws that are judged.
+        balance: 0 draws all clips alike, 1 all families and sources alike.
+        workers: loader processes.
+        seed: of the order of batches.
+    """
+
+    def __init__(
+        self,
+        latents: Path,
+        lengths: LengthConfig = LengthConfig(),  # noqa: B008 (frozen)
+        batch_size: int = 48,
+        steps_per_epoch: int = 200,
+        validation_draws: int = 400,
+        balance: float = 0.5,
+        workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, steps_per_epoch, workers, seed)
+        if validation_draws < 1:
+            raise ValueError(f"data.validation_draws: expected at least 1, got {validation_draws}")
+        self.latents = Path(latents)
+        self.lengths = lengths
+        self.validation_count = validation_draws
+        self.balance = balance
+        self.file = LatentFile.load(self.latents)
+        lineage = dict(self.file.lineage)
+        self.licences = list(lineage.pop("licences", []))
+        self.lineage = {**lineage, "encoder": self.file.spec.encoder_fingerprint}
+        self.captions = sorted({caption for clip in self.file.clips for caption in clip.captions})
+
+    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """Batches of one epoch."""
+        clips = split_clips(self.file, "train")
+        draws = LatentDraws(
+            clips,
+            balanced_weights(clips, self.balance),
+            self.lengths,
+            self.file.spec.latent_rate,
+            self.batch_size,
+            self.steps_per_epoch,
+            self.seed,
+        )
+        return self._loader(clips, draws, with_noise=False)
+
+    def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """The fixed draws."""
+        clips = split_clips(self.file, "validation")
+        draws = validation_draws(clips, self.validation_count, self.lengths, self.file.spec.latent_rate)
+        return self._loader(clips, draws, with_noise=True)
+
+    def _loader(self, clips: tuple[LatentClip, ...], draws: Any, with_noise: bool) -> DataLoader[dict[str, Tensor]]:  # noqa: ANN401
+        labels = known_labels(split_clips(self.file, "train"))
+        dataset = LatentClips(self.file, clips, labels, self.captions, with_noise)
+        workers = 0 if with_noise else self.workers
+        return DataLoader(
+            dataset,
+            self.batch_size,
+            sampler=draws,
+            collate_fn=collate,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+        )
+
+
+class LatentDiffusionTraining(StageTraining):
+    """Learns a field from noise to latents.
+
+    Args:
+        latents: the latent file; linked from the data.
+        min_seconds: shortest total length; linked from the data.
+        max_seconds: longest total length; linked from the data.
+        network: sizes.
+        path: between noise and data.
+        prediction: velocity (rectified_flow), noise or v (variance_preserving).
+        times: which times are trained.
+        text_encoder: `minilm`, or `huggingface:NAME`.
+        condition_dropout: how often parts of a condition are left unsaid.
+        optimiser: of the network.
+        schedule: of the learning rate.
+        init_from: a checkpoint or released stage to start from; labels are matched by name.
+        decoder: raw latents to waveforms, by import path, for audio in the log.
+        compile_network: let torch compile the network.
+    """
+
+    kind = KIND
+    monitor = "validation/velocity_loss"
+    links = (
+        ("data.latents", "model.latents"),
+        ("data.lengths.min_seconds", "model.min_seconds"),
+        ("data.lengths.max_seconds", "model.max_seconds"),
+    )
+    model: LatentDiffusion
+
+    def __init__(
+        self,
+        latents: Path,
+        min_seconds: float,
+        max_seconds: float,
+        network: NetworkConfig = NetworkConfig(),  # noqa: B008 (frozen)
+        path: PathConfig = PathConfig(),  # noqa: B008
+        prediction: str = "velocity",
+        times: TimeConfig = TimeConfig(),  # noqa: B008
+        text_encoder: str = "minilm",
+        condition_dropout: ConditionDropout = ConditionDropout(),  # noqa: B008
+        optimiser: OptimiserConfig = OptimiserConfig(),  # noqa: B008
+        schedule: ScheduleConfig = ScheduleConfig(),  # noqa: B008
+        init_from: Path | None = None,
+        decoder: Callable[[Tensor], Tensor] | None = None,
+        compile_network: bool = False,
+    ) -> None:
+        super().__init__(optimiser, schedule, init_from)
+        self.model = LatentDiffusion(
+            stage_config_of(
+                LatentFile.load(latents), (min_seconds, max_seconds), network, path, prediction, text_encoder
+            )
+        )
+        self.latents_path = Path(latents)
+        self.times = times
+        self.condition_dropout = condition_dropout
+        self.decoder = decoder
+        self.compile_network = compile_network
+        self.table: CaptionTable | None = None
+        loss_weights(torch.zeros(1), path, prediction, times)
+        self.warm_start()
+
+    def stage_config(self) -> dict[str, Any]:
+        """Everything that `LatentDiffusion` needs."""
+        return self.model.to_config()
+
+    def next_command(self, checkpoint: str) -> str:
+        """Clips, once a vocoder is there."""
+        autoencoder = self.latents_path.parent / "best.ckpt"
+        vocoder = self.latents_path.parent.parent / "vocoder" / "best.ckpt"
+        return (
+            f"python generate.py --autoencoder {autoencoder} --diffusion {checkpoint} --vocoder {vocoder} "
+            '--prompt "a short bright bell"'
+        )
+
+    def warm_start(self) -> None:
+        """Load the weights named by `init_from`; labels that both know are matched by name, others start anew."""
+        if self.init_from is None:
+            return
+        record, weights = load_stage(self.init_from, self.kind)
+        old = LatentDiffusionConfig.from_dict(record.config).conditioning.labels
+        table = self.model.conditioner.labels.weight.detach().clone()
+        for row, label in enumerate(self.model.config.conditioning.labels):
+            if label in old:
+                table[row] = weights[LABEL_WEIGHT][old.index(label)]
+        load_weights(self.model, {**weights, LABEL_WEIGHT: table}, self.init_from)
+
+    def setup(self, stage: str) -> None:
+        """Compute the features of all captions once."""
+        if self.table is None:
+            encoder = text_encoder(self.model.config.conditioning.text_encoder)
+            self.table = CaptionTable.cached(self.trainer.datamodule.captions, encoder)  # type: ignore[attr-defined]
+            if self.compile_network:
+                self.model.network.compile(dynamic=True)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """One batch at random times."""
+        latents = batch["latents"]
+        config = self.model.config
+        time = draw_times(len(latents), config.path, self.times).to(latents)
+        noise = torch.randn(latents.shape).to(latents)
+        inputs = self.condition_dropout.apply(self._inputs(batch))
+        errors = self._errors(batch, noise, time, inputs)
+        loss = (errors * loss_weights(time, config.path, config.prediction, self.times)).mean()
+        self.log("train/loss", loss)
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """The error at fixed noise and times, with all conditions said."""
+        time = fixed_times(batch["index"], self.model.config.path, self.times).to(batch["latents"])
+        errors = self._errors(batch, batch["noise"], time, self._inputs(batch))
+        self.log(self.monitor, errors.mean(), batch_size=len(errors))
+        if batch_idx == 0 and not self.trainer.sanity_checking:
+            self._log_previews(batch)
+
+    def _inputs(self, batch: dict[str, Tensor]) -> ConditionInputs:
+        if self.table is None:
+            raise ValueError("captions have no features yet: setup was not called")
+        text, mask = self.table.look_up(batch["caption"].cpu())
+        device = batch["latents"].device
+        return ConditionInputs(text.to(device), mask.to(device), batch["label"], batch["numbers"])
+
+    def _errors(self, batch: dict[str, Tensor], noise: Tensor, time: Tensor, inputs: ConditionInputs) -> Tensor:
+        """Mean squared error of each row's prediction, `(batch,)`."""
+        latents, frames, config = batch["latents"], batch["valid_frames"], self.model.config
+        noisy = mix(latents, noise, time, config.path)
+        mask = frame_mask(frames, latents.shape[-1])
+        predicted = self.model(noisy, time, self.model.conditioner(inputs), mask)
+        wanted = target(latents, noise, time, config.path, config.prediction)
+        return masked_mean_square(predicted.float() - wanted, frames)
+
+    def _log_previews(self, batch: dict[str, Tensor]) -> None:
+        writer = getattr(self.logger, "experiment", None)
+        if writer is None:
+            return
+        few = {name: value[-PREVIEW_CLIPS:] for name, value in batch.items()}
+        condition = self.model.conditioner(self._inputs(few))
+        valid = few["valid_frames"]
+        made = self.model.sample(few["noise"], condition, PREVIEW_GUIDANCE, None, PREVIEW_STEPS, valid)
+        for name, latents in (("real", few["latents"]), ("made", self.model.spec.whiten(made))):
+            image = torch.cat(list(latents.float().cpu()), dim=1).clamp(-3.0, 3.0) / 6.0 + 0.5
+            writer.add_image(f"latents/{name}", image[None], self.global_step)
+        if self.decoder is not None:
+            for row, waveform in enumerate(self.decoder(made)):
+                log_audio(self, f"made_{row}", waveform, self.model.spec.mel.sample_rate)
+
+
+def stage_config_of(
+    file: LatentFile,
+    seconds: tuple[float, float],
+    network: NetworkConfig,
+    path: PathConfig,
+    prediction: str,
+    encoder: str,
+) -> LatentDiffusionConfig:
+    """The stage's config: sizes from the YAML, meaning from the latent file.
+
+    Args:
+        file: spec, labels and number ranges come from it.
+        seconds: shortest and longest total length.
+        network: sizes.
+        path: between noise and data.
+        prediction: of the network.
+        encoder: name of the text encoder.
+    """
+    clips = split_clips(file, "train")
+    return LatentDiffusionConfig(
+        network=network,
+        path=path,
+        prediction=prediction,
+        conditioning=ConditioningConfig(
+            text_encoder=encoder,
+            text_width=text_encoder(encoder).width,
+            labels=known_labels(clips),
+            number_ranges=number_ranges(clips, seconds),
+        ),
+        latents=file.spec,
+        max_seconds=seconds[1],
+    )
