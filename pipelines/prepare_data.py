@@ -4,7 +4,6 @@ The folder is an audiofolder: FLAC clips and a metadata.jsonl that tells of each
 called, where it comes from, under which licence, and on which side of the split it stands.
 """
 
-import sys
 import time
 from pathlib import Path
 from typing import Literal
@@ -16,6 +15,7 @@ from pipelines.recipes import oneshots
 from pipelines.recipes.packages import default_cache, fetch_package, missing_packages, require_apt
 from pipelines.recipes.rendering import choose_renderer
 from pipelines.recipes.report import print_report
+from training.command import answer, run_command
 
 MINUTES = 3
 
@@ -44,7 +44,7 @@ def prepare_data(
     require_apt(packages, cache)
     missing = missing_packages(packages, cache)
     fetched = f"fetching {', '.join(missing)} into {cache}: up to 1.1 GB more" if missing else "all packages are cached"
-    console.print(f"building '{recipe}' in {out}: about {MINUTES} minutes, 0.3 GB; {fetched}")
+    console.print(f"building '{recipe}' in {out}: about {MINUTES} minutes, 0.3 GB; {fetched}", soft_wrap=True)
     renderer = choose_renderer()
     silent = oneshots.open_folder(out, renderer.name)
     columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -62,18 +62,17 @@ def prepare_data(
         measuring = progress.add_task("measuring", total=len(plan.clips()))
         rows = oneshots.write_metadata(plan, out, lambda count: progress.advance(measuring, count))
     print_report(console, rows, sorted(plan.silent))
-    console.print(f"{len(rows)} clips in {out} after {time.monotonic() - began:.0f} s; rendered by {renderer.name}")
-    sys.stdout.write(f"{out / oneshots.METADATA}\n")
+    console.print(
+        f"{len(rows)} clips in {out} after {time.monotonic() - began:.0f} s; rendered by {renderer.name}",
+        soft_wrap=True,
+    )
+    console.print("next: python -m autoencoder fit -c configs/oneshots/autoencoder.yaml", soft_wrap=True)
+    answer(str(out / oneshots.METADATA))
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; the recipe may stand first, without its option's name."""
-    from training.command import run_command
-
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words and not words[0].startswith("-"):
-        words.insert(0, "--recipe")
-    return run_command(prepare_data, words)
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command."""
+    return run_command(prepare_data, arguments, positionals=("recipe",), program="python -m pipelines.prepare_data")
 
 
 if __name__ == "__main__":

@@ -96,8 +96,12 @@ def open_folder(out: Path, renderer: str) -> set[str]:
         out.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(out).free
         found = json.loads((out / STAMP).read_text("utf-8")) if (out / STAMP).exists() else None
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"--out '{out}': cannot be used ({error})") from error
+    except OSError as error:
+        raise ValueError(f"--out '{out}': cannot be used ({error.strerror or error})") from error
+    except ValueError as error:
+        raise ValueError(f"--out '{out}': {STAMP} is damaged ({error})") from error
+    if found is not None and not isinstance(found, dict):
+        raise ValueError(f"--out '{out}': {STAMP} is not this recipe's")
     if found is None:
         if any(out.iterdir()):
             raise ValueError(f"--out '{out}': expected an empty folder or one this recipe began, found other files")
