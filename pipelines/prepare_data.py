@@ -18,6 +18,7 @@ from pipelines.recipes.report import print_report
 from training.command import answer, run_command
 
 MINUTES = 3
+REPORT_WIDTH = 140
 
 
 def prepare_data(
@@ -38,6 +39,8 @@ def prepare_data(
         ValueError: something is missing (it says how to get it), or a folder cannot be used.
     """
     console = Console(stderr=True)
+    if not console.is_terminal:
+        console = Console(stderr=True, width=REPORT_WIDTH)  # else rich squeezes the tables into 80 columns
     began = time.monotonic()
     cache = cache or default_cache()
     packages = oneshots.needed_packages(licences)

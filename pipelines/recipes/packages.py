@@ -127,7 +127,7 @@ def _run(command: list[str], folder: Path, complaint: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise ValueError(f"{complaint}: no answer within {PATIENCE_SECONDS // 60} minutes") from error
     if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.startswith("E:")] or ["no reason given"]
+        lines = [line[2:].strip() for line in done.stderr.splitlines() if line.startswith("E:")] or ["no reason given"]
         raise ValueError(f"{complaint} ({lines[-1]})")
 
 

@@ -15,7 +15,8 @@ def print_report(console: Console, rows: Sequence[dict[str, Any]], silent: Seque
     console.print(_source_table(rows))
     console.print(_family_table(rows))
     console.print(
-        f"{len(silent)} planned clips left out: no sound in the source, or a soft note that sounds like the loud one"
+        f"{len(silent)} planned clips left out: no sound in the source, or a soft note that sounds like the loud one",
+        soft_wrap=True,
     )
 
 
