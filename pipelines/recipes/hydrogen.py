@@ -104,6 +104,12 @@ djembe|percussion|djembe bass, djembe
 (zap|fx)|electronic|zap, electronic zap
 click|percussion|click
 """
+# Instruments that kits of one author share, or a kit has twice (correlation 0.98): (kit, name) -> one group.
+SHARED = {
+    ("GimmeAHand", "Hand Clap"): "MacArthur/Hand Clap", ("BlackPearl", "Hand Clap"): "MacArthur/Hand Clap",
+    ("GMRockKit", "Hand Clap"): "MacArthur/Hand Clap", ("VariBreaks", "VariBreaks Hat 1 Cl"): "VariBreaks/Hat 1",
+    ("VariBreaks", "VariBreaks Hat 1 Pd"): "VariBreaks/Hat 1",
+}  # fmt: skip
 UNKNOWN = ("percussion", ("drum hit", "percussion hit"))
 CHORD = re.compile(r"(?P<root>[A-G])(?P<accidental>sharp|flat)?\s?(?P<quality>major|minr?o?r?7b5|minor)"
                    r"(?:_(?P<slide>up|down))?_\d+(?:wav)?", re.IGNORECASE)  # fmt: skip
@@ -213,7 +219,8 @@ def _clip(kit: Kit, instrument: str, path: Path, velocity: float | None, dynamic
         label = names[0]
         # The files of this kit are numbered takes by bank; a bank may hold one drum many times.
         bank = re.match(r"beats_(\d+)-", path.stem) if kit.name == "rumpf_kit" else None
-        group = f"{source}/bank {bank[1]}" if bank else f"{source}/{instrument or path.stem}"
+        own = f"{source}/bank {bank[1]}" if bank else f"{source}/{instrument or path.stem}"
+        group = SHARED.get((kit.name, instrument), own)
         recording = f"{source}/{path.stem}" if bank else group
     stem = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")
     return Clip(

@@ -93,6 +93,7 @@ SESSIONS = {
     "loop_mehackit1": "mehackit_loops", "loop_mehackit2": "mehackit_loops", "loop_perc1": "mehackit_loops",
     "loop_perc2": "mehackit_loops", "loop_electric": "mehackit_loops", "loop_weirdo": "mehackit_loops",
     "loop_drone_g_97": "mehackit_loops",
+    "loop_breakbeat": "bd_klub",  # begins with that kick (correlation 0.94)
 }  # fmt: skip
 SESSION_PREFIXES = {"glitch_robot": "mehackit_robot", "mehackit_robot": "mehackit_robot"}
 
