@@ -122,8 +122,12 @@ class StageCLI(LightningCLI):
         monitor = self.training_class.monitor
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults({"early_stopping.monitor": monitor, "early_stopping.patience": 20})
+        # Checked and saved right after a validation: Lightning repeats the end of an epoch, without metrics, when it
+        # resumes from a checkpoint that was written there.
+        parser.set_defaults({"early_stopping.check_on_train_epoch_end": False})
         parser.add_lightning_class_args(EMAWeightAveraging, "ema")
-        parser.set_defaults({"ema.decay": 0.999})
+        # Averaging constant buffers (windows, filterbanks) would only add rounding to them.
+        parser.set_defaults({"ema.decay": 0.999, "ema.use_buffers": False})
         parser.add_argument("--resume", type=bool, default=True, help="go on from last.ckpt of the run's folder")
         parser.link_arguments("seed_everything", "data.seed")
         if self.link_sample_rate:
@@ -142,7 +146,7 @@ class StageCLI(LightningCLI):
                 save_last=True,
                 auto_insert_metric_name=False,
                 enable_version_counter=False,
-                save_on_train_epoch_end=True,
+                save_on_train_epoch_end=False,
             ),
             RunReport(),
         ]
@@ -166,7 +170,7 @@ class StageCLI(LightningCLI):
         options = self._get(self.config_init, "resume")
         if options and last.is_file() and not self._get(self.config, "ckpt_path"):
             say(f"going on from {last}")
-            self.config[str(self.subcommand)]["ckpt_path"] = str(last)
+            self.config_init[str(self.subcommand)]["ckpt_path"] = str(last)
 
     def after_fit(self) -> None:
         """Name the best checkpoint and the next command."""
