@@ -49,12 +49,8 @@ def test_a_header_that_lies_about_its_length_gives_what_is_there(tmp_path: Path)
     start = data.index(b"data") + 4
     data[start : start + 4] = struct.pack("<I", 0x7FFFFFF0)
     path.write_bytes(bytes(data))
-    try:
-        waveform, _ = read_audio(path)
-    except ValueError as error:
-        assert "lie.wav" in str(error)
-    else:
-        assert len(waveform) == 22050
+    waveform, _ = read_audio(path)
+    assert len(waveform) == 22050
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"not a sound at all" * 100])

@@ -30,7 +30,7 @@ def test_a_malicious_pickle_is_refused_and_nothing_runs(tmp_path: Path) -> None:
             torch.save({"state_dict": {}, "x": Evil(target)}, path)
         else:
             path.write_bytes(pickle.dumps(Evil(target)))
-        with pytest.raises(ValueError, match="refused|truncated"):
+        with pytest.raises(ValueError, match=r"refused|truncated"):
             load_stage(path, "autoencoder")
     assert not target.exists()
 

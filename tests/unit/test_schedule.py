@@ -1,5 +1,6 @@
 """Optimisers and learning rates."""
 
+import itertools
 import math
 
 import pytest
@@ -25,7 +26,7 @@ def test_cosine_rises_linearly_and_falls_to_its_fraction() -> None:
     assert got[:10] == pytest.approx([0.01 * (step + 1) for step in range(10)])
     assert got[10] == pytest.approx(0.1)
     assert got[55] == pytest.approx(0.1 * (0.1 + 0.9 * 0.5), rel=1e-6)
-    assert all(later < earlier for earlier, later in zip(got[10:], got[11:], strict=False))
+    assert all(later < earlier for earlier, later in itertools.pairwise(got[10:]))
     assert rate_factor(100, ScheduleConfig("cosine", warmup_steps=10, final_fraction=0.1), 100) == pytest.approx(0.1)
 
 

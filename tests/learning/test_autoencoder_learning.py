@@ -1,0 +1,128 @@
+"""The VAE learns, and a resumed run is the uninterrupted one, bit for bit."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from audio.files import read_audio
+from audio.latents import LatentFile
+from audio.mel import LogMelSpectrogram, MelConfig
+from autoencoder.encode import main as encode_main
+from autoencoder.losses import MelVAELoss, frame_weights, log_mel_error, vae_loss
+from autoencoder.model import MelVAE, MelVAEConfig
+from autoencoder.training import MelVAETraining
+from training.checkpoint import load_checkpoint, load_stage
+from training.cli import run_stage
+from training.data import AudioData
+
+SMALL = [
+    *("--model.vae", '{"latent_channels": 8, "width": 24, "encoder_blocks": [1, 1], "decoder_blocks": [1, 1]}'),
+    *("--data.batch_size", "2", "--data.segment_seconds", "0.2", "--data.steps_per_epoch", "3"),
+    *("--data.validation_seconds", "0.3", "--data.validation_clips", "2"),
+]
+
+
+def fit(folder: Path, out: Path, max_steps: int, monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
+    words = ["autoencoder", "fit", "-c", "configs/tiny/autoencoder.yaml", "--data.folder", str(folder)]
+    words += ["--trainer.default_root_dir", str(out), "--trainer.max_steps", str(max_steps)]
+    # The cosine's end must not depend on where a run is interrupted.
+    words += ["--model.schedule.total_steps", "6", *SMALL, *options]
+    monkeypatch.setattr("sys.argv", words)
+    return run_stage(MelVAETraining, AudioData, link_sample_rate=True)
+
+
+def test_one_batch_is_overfitted(mel: MelConfig, sonic_pi_folder: Path) -> None:
+    torch.manual_seed(0)
+    names = ("drum_snare_hard.flac", "bd_haus.flac", "tabla_ke1.flac")
+    clips = [torch.from_numpy(read_audio(sonic_pi_folder / name, 44100, seconds=0.3)[0]) for name in names]
+    waveform = torch.zeros(len(clips), 13230)
+    for row, clip in enumerate(clips):
+        waveform[row, : len(clip)] = clip
+    log_mel = LogMelSpectrogram(mel)(waveform)
+    frames = torch.tensor([mel.num_frames(len(clip)) for clip in clips])
+    network = MelVAE(mel, MelVAEConfig(latent_channels=16, width=64, encoder_blocks=(1, 1), decoder_blocks=(1, 1)))
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    first = float("nan")
+    for step in range(150):
+        estimate, posterior = network(log_mel)
+        loss, _ = vae_loss(estimate, log_mel, posterior, frame_weights(frames, log_mel.shape[-1]), MelVAELoss())
+        if step == 0:
+            first = float(log_mel_error(estimate, log_mel, frames).mean().detach())
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+    with torch.no_grad():
+        last = float(log_mel_error(network.eval()(log_mel)[0], log_mel, frames).mean())
+    assert first > 2.0
+    assert last < 0.4
+
+
+def test_resuming_equals_not_having_stopped_and_latents_follow(
+    sonic_pi_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    assert fit(sonic_pi_folder, whole, 6, monkeypatch) == 0
+    printed = capsys.readouterr().out
+    assert f"best checkpoint: {whole / 'best.ckpt'}" in printed
+    assert "next: python -m autoencoder.encode" in printed
+    assert fit(sonic_pi_folder, halves, 3, monkeypatch) == 0
+    assert fit(sonic_pi_folder, halves, 6, monkeypatch) == 0
+    assert "going on from" in capsys.readouterr().err
+    first, second = (load_checkpoint(folder / "last.ckpt") for folder in (whole, halves))
+    assert first["global_step"] == second["global_step"] == 6
+    for key in ("state_dict", "current_model_state"):
+        assert all(torch.equal(first[key][name], second[key][name]) for name in first[key])
+    assert first["stage_record"]["fingerprint"] == second["stage_record"]["fingerprint"]
+    assert {path.name for path in whole.iterdir()} >= {"best.ckpt", "last.ckpt", "config.yaml"}
+
+    # Another network in the same folder is refused, and nothing is lost.
+    before = (halves / "last.ckpt").read_bytes()
+    assert fit(sonic_pi_folder, halves, 9, monkeypatch, "--model.vae.width", "16") == 2
+    assert "vae.width: 24 != 16" in capsys.readouterr().err
+    assert (halves / "last.ckpt").read_bytes() == before
+
+    out = tmp_path / "latents.safetensors"
+    options = ["--audio", str(sonic_pi_folder), "--out", str(out), "--max_seconds", "0.5", "--variants", "2"]
+    assert encode_main(["--checkpoint", str(whole / "best.ckpt"), *options, "--device", "cpu"]) == 0
+    latents = LatentFile.load(out)
+    record, _ = load_stage(whole / "best.ckpt", "autoencoder")
+    assert latents.spec.encoder_fingerprint == record.parts["encoder"]
+    assert {clip.split for clip in latents.clips} == {"train", "validation"}
+    inside = latents.clips[0]
+    network = MelVAE.from_checkpoint(whole / "best.ckpt")
+    clip = next(path for path in sonic_pi_folder.glob("*.flac") if path.name == inside.file_name)
+    waveform = torch.from_numpy(read_audio(clip, 44100, seconds=0.5)[0])
+    padded = torch.nn.functional.pad(waveform, (0, 44100))
+    expected = network.encode(LogMelSpectrogram(network.mel)(padded[None])).mean[0, :, : inside.frames]
+    got = latents.mean[:, inside.start : inside.start + inside.frames].float()
+    assert (got - expected).abs().max() < 5e-3 * float(expected.abs().max())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--model.vae.widht", "3"], "widht"),
+        (["--data.folder", "/nowhere"], "/nowhere"),
+        (["--data.batch_size", "0"], "batch_size"),
+        (["--model.optimiser.name", "adam"], "adam"),
+        (["--model.init_from", "/nowhere.ckpt"], "/nowhere.ckpt"),
+        (["--data.segment_seconds", "-1"], "segment_seconds"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    options: list[str],
+    words: str,
+    sonic_pi_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert fit(sonic_pi_folder, tmp_path / "run", 3, monkeypatch, *options) == 2
+    printed = capsys.readouterr()
+    errors = [line for line in printed.err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert "usage:" not in printed.err
+    assert "Traceback" not in printed.err

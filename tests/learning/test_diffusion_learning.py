@@ -1,0 +1,158 @@
+"""Stage 2 learns, resumes, starts warm, and refuses what it cannot train on."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from audio.latents import LatentFile
+from latent_diffusion.conditioning import ConditionInputs
+from latent_diffusion.flow import TimeConfig, draw_times, mix, target
+from latent_diffusion.model import LatentDiffusion
+from latent_diffusion.training import LatentData, LatentDiffusionTraining
+from tests.diffusion_doubles import COSINE, FLOW, LABELS, LINEAR, latent_file, stage
+from training.checkpoint import load_checkpoint, load_stage
+from training.cli import run_stage
+
+OVERFIT_STEPS = 200
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = [
+    *("--model.network.width", "16", "--model.network.depth", "2", "--model.network.heads", "2"),
+    *("--model.network.hidden", "24", "--model.network.modulation_rank", "4", "--model.schedule.warmup_steps", "2"),
+    *("--model.schedule.name", "constant", "--data.batch_size", "4", "--data.steps_per_epoch", "3"),
+    *("--data.validation_draws", "4", "--data.lengths.max_seconds", "0.6", "--trainer.accelerator", "cpu"),
+]
+
+
+@pytest.fixture
+def latents(tmp_path, mel, monkeypatch) -> Path:
+    monkeypatch.setenv("MELISMA_CACHE", str(tmp_path / "cache"))
+    return latent_file(tmp_path / "latents.safetensors", mel)
+
+
+def fit(monkeypatch, latents: Path, out: Path, *options: str, config: str = "tiny", small: bool = True) -> int:
+    arguments = ["fit", "-c", str(ROOT / "configs" / config / "latent_diffusion.yaml"), "--data.latents", str(latents)]
+    arguments += ["--trainer.default_root_dir", str(out), *(SMALL if small else []), *options]
+    monkeypatch.setattr(sys, "argv", ["python -m latent_diffusion", *arguments])
+    return run_stage(LatentDiffusionTraining, LatentData, link_sample_rate=False)
+
+
+@pytest.mark.parametrize(
+    ("path", "prediction"), [(FLOW, "velocity"), (LINEAR, "noise"), (COSINE, "v")], ids=["flow", "linear", "cosine"]
+)
+def test_overfits_two_clips_and_tells_them_apart(mel, path, prediction) -> None:
+    """Two clips, two labels: after a short training, each label gives its own clip from any noise."""
+    model = stage(mel, path, prediction, woken=False).train()
+    torch.manual_seed(1)
+    clips, labels = torch.randn(2, 6, 4), torch.arange(32) % 2
+    inputs = replace(ConditionInputs.nothing(32, 384), labels=labels)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1.0, betas=(0.9, 0.98))
+    for step in range(OVERFIT_STEPS):
+        optimiser.param_groups[0]["lr"] = 8e-3 * (1.0 - step / OVERFIT_STEPS)
+        time, noise = draw_times(32, path, TimeConfig()), torch.randn(32, 6, 4)
+        predicted = model(mix(clips[labels], noise, time, path), time, model.conditioner(inputs))
+        loss = (predicted - target(clips[labels], noise, time, path, prediction)).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all(), name
+    model.eval()
+    condition = model.encode_conditions(["", ""], [LABELS[0], LABELS[1]], [{}, {}])
+    made = model.spec.whiten(model.sample(torch.randn(2, 6, 4), condition, 1.0, None, 20))
+    own = (made - clips).square().mean(dim=(1, 2)).sqrt()
+    other = (made - clips.flip(0)).square().mean(dim=(1, 2)).sqrt()
+    assert (own < 0.35 * other).all(), (own, other)
+
+
+def test_resumed_equals_uninterrupted(latents, tmp_path, monkeypatch) -> None:
+    assert fit(monkeypatch, latents, tmp_path / "whole", "--trainer.max_steps", "6") == 0
+    assert fit(monkeypatch, latents, tmp_path / "parts", "--trainer.max_steps", "3") == 0
+    halfway = load_stage(tmp_path / "parts" / "last.ckpt", "latent_diffusion")
+    assert fit(monkeypatch, latents, tmp_path / "parts", "--trainer.max_steps", "6") == 0
+    whole, parts = (load_checkpoint(tmp_path / name / "last.ckpt") for name in ("whole", "parts"))
+    assert whole["progress"]["batches_done"] == parts["progress"]["batches_done"] == 6
+    assert whole["state_dict"].keys() == parts["state_dict"].keys()
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(value, parts["state_dict"][name]), name
+    for key, state in whole["optimizer_states"][0]["state"].items():
+        assert torch.equal(state["exp_avg_sq"], parts["optimizer_states"][0]["state"][key]["exp_avg_sq"])
+    first, second = (load_stage(tmp_path / name / "last.ckpt", "latent_diffusion")[0] for name in ("whole", "parts"))
+    assert first.fingerprint == second.fingerprint != halfway[0].fingerprint
+    assert first.training["validation/velocity_loss"] == second.training["validation/velocity_loss"]
+
+
+def test_record_tells_lineage_and_loads(latents, tmp_path, monkeypatch, capsys) -> None:
+    options = ("--model.path.name", "variance_preserving", "--model.path.schedule", "linear", "--model.prediction", "v")
+    assert fit(monkeypatch, latents, tmp_path / "run", "--trainer.max_steps", "3", *options) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == f"best checkpoint: {tmp_path / 'run' / 'best.ckpt'}"
+    assert told[1].startswith("next: python generate.py --autoencoder")
+    model = LatentDiffusion.from_checkpoint(tmp_path / "run" / "best.ckpt")
+    assert model.record is not None
+    assert model.record.lineage == {"autoencoder": "aaaa", "data": "dddd", "encoder": "0123456789abcdef"}
+    assert model.record.licences == ["CC0-1.0"]
+    assert model.config.path == LINEAR
+    assert model.solver_names() == ("ddim", "ancestral")
+    assert model.config.conditioning.labels == LABELS
+    assert model.spec == LatentFile.load(latents).spec
+    assert not any("bert" in name or "words" in name for name in model.state_dict())
+    condition = model.encode_conditions(["a bell"], ["bell"], [{"seconds": 0.3}])
+    assert model.sample(torch.randn(1, 4, 12), condition, 2.0, "ddim", 2).isfinite().all()
+
+
+def test_warm_start_matches_labels_by_name(latents, tmp_path, monkeypatch, mel) -> None:
+    assert fit(monkeypatch, latents, tmp_path / "first", "--trainer.max_steps", "3") == 0
+    best = tmp_path / "first" / "best.ckpt"
+    old = LatentDiffusion.from_checkpoint(best)
+    file = LatentFile.load(latents)
+    renamed = tmp_path / "other.safetensors"
+    clips = tuple(replace(clip, label={"bell": "woodblock"}.get(clip.label, clip.label)) for clip in file.clips)
+    LatentFile(file.spec, clips, file.mean, file.std, file.lineage).save(renamed)
+    module = LatentDiffusionTraining(renamed, 0.05, 0.6, network=old.config.network, init_from=best)
+    new = module.model
+    assert new.config.conditioning.labels == ("kick", "snare drum", "woodblock")
+    for label in ("kick", "snare drum"):
+        rows = [stage.conditioner.labels.weight[stage.config.conditioning.labels.index(label)] for stage in (old, new)]
+        assert torch.equal(rows[0], rows[1])
+    assert torch.equal(old.network.output.weight, new.network.output.weight)
+    assert torch.equal(old.conditioner.text_tokens.weight, new.conditioner.text_tokens.weight)
+    other = replace(old.config.network, width=24)
+    with pytest.raises(ValueError, match="has shape"):
+        LatentDiffusionTraining(renamed, 0.05, 0.6, network=other, init_from=best)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--model.prediction", "noise"), "prediction: path 'rectified_flow' takes velocity, got 'noise'"),
+        (("--model.path.name", "diffusion"), "model.path.name"),
+        (("--model.times.weighting", "min_snr"), "min_snr fits path 'variance_preserving' only"),
+        (("--model.network.heads", "3"), "network.width: expected a multiple of 2 x 3 heads, got 16"),
+        (("--model.text_encoder", "clap"), "expected 'minilm' or 'huggingface:NAME', got 'clap'"),
+        (("--model.condition_dropout.text", "2"), "condition_dropout.text: expected 0 to 1, got 2"),
+        (("--data.validation_draws", "0"), "data.validation_draws: expected at least 1, got 0"),
+        (("--data.lengths.min_seconds", "3"), "data.lengths: expected 0 < min_seconds < max_seconds"),
+        (("--data.latents", "nowhere.safetensors"), "'nowhere.safetensors' is not a latent file"),
+        (("--model.init_from", "nowhere.ckpt"), "checkpoint 'nowhere.ckpt' does not exist"),
+        (("--model.network.widht", "3"), "widht"),
+    ],
+)
+def test_refused_in_one_line(latents, tmp_path, monkeypatch, capsys, options, message) -> None:
+    assert fit(monkeypatch, latents, tmp_path / "run", *options) == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert len(told) == 1
+    assert told[0].startswith("error: ")
+    assert message in told[0]
+
+
+@pytest.mark.parametrize(("config", "low", "high"), [("oneshots", 7.0, 8.2), ("tiny", 1.0, 2.0)])
+def test_shipped_configs_have_their_size(latents, tmp_path, monkeypatch, config, low, high) -> None:
+    options = ("--trainer.fast_dev_run", "true", "--data.batch_size", "2", "--data.validation_draws", "2")
+    monkeypatch.setattr("training.cli.StageCLI.after_fit", lambda self: built.append(self.model))
+    built: list[LatentDiffusionTraining] = []
+    assert fit(monkeypatch, latents, tmp_path / "run", *options, config=config, small=False) == 0
+    millions = sum(parameter.numel() for parameter in built[0].model.parameters()) / 1e6
+    assert low < millions < high

@@ -1,0 +1,183 @@
+"""What holds of the network whatever its weights: lengths, rows, reach, the prior, silence."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from audio.distances import multi_scale_mel_distance
+from audio.inversion import forward_stft, inverse_stft, pseudo_inverse_magnitude
+from audio.mel import LogMelSpectrogram, MelConfig
+from vocoder.base import check_log_mel
+from vocoder.griffin_lim import GriffinLim
+from vocoder.vocos import PriorVocos, VocosConfig
+
+SAME = MelConfig(16000, 256, 256, 64, 40, 0.0, 8000.0, "slaney", "slaney", "same", 1e-9, 1e-5)
+CENTRED = replace(SAME, framing="centred")
+SHORT_WINDOW = replace(SAME, win_length=192)
+SMALL = VocosConfig(dim=24, intermediate_dim=48, num_layers=2)
+
+
+def network(mel=SAME, config=SMALL, seed=0):
+    """A network with random weights everywhere, the zero-initialised residual too."""
+    torch.manual_seed(seed)
+    model = PriorVocos(mel, config).eval()
+    if config.prior:
+        torch.nn.init.normal_(model.head.out.weight, std=0.1)
+    return model
+
+
+def log_mels(batch, frames, mel=SAME):
+    generator = torch.Generator().manual_seed(7)
+    return torch.randn(batch, mel.n_mels, frames, generator=generator) - 4.0
+
+
+CONFIGS = [SMALL, replace(SMALL, refinements=0), replace(SMALL, refinements=3), replace(SMALL, prior=False)]
+
+
+@pytest.mark.parametrize("mel", [SAME, CENTRED, SHORT_WINDOW])
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("frames", [2, 3, 5, 40])
+def test_decoded_length_is_the_contracts(mel, config, frames):
+    if not config.prior and mel is SHORT_WINDOW:
+        with pytest.raises(ValueError, match="win_length"):
+            network(mel, config)
+        return
+    waveform = network(mel, config).decode(log_mels(2, frames))
+    assert waveform.shape == (2, mel.num_samples(frames))
+    assert waveform.dtype == torch.float32
+    assert waveform.isfinite().all()
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_row_of_a_batch_is_the_row_alone(config):
+    model, log_mel = network(config=config), log_mels(3, 30)
+    together = model.decode(log_mel)
+    for row in range(3):
+        assert torch.allclose(together[row : row + 1], model.decode(log_mel[row : row + 1]), atol=1e-5)
+
+
+@pytest.mark.parametrize("mel", [SAME, CENTRED])
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_frame_reaches_its_receptive_field_and_no_further(mel, config):
+    model = network(mel, config)
+    field = model.receptive_field()
+    frames, at = 3 * field, 3 * field // 2
+    log_mel = log_mels(1, frames)
+    changed = log_mel.clone()
+    changed[:, :, at] += 2.0
+    moved = (model.decode(changed) - model.decode(log_mel)).abs()[0]
+    touched = moved.nonzero().flatten()
+    # A frame's window begins `padding` samples before the frame's hop.
+    windows = -(-mel.n_fft // mel.hop_length)
+    reach = (field - windows) // 2
+    first = (at - reach) * mel.hop_length - mel.padding
+    last = (at + reach) * mel.hop_length - mel.padding + mel.n_fft
+    assert touched.min() >= first
+    assert touched.max() < last
+    # The claim is no idle upper bound: the field is used to within a frame on either side.
+    assert touched.min() <= first + 2 * mel.hop_length
+    assert touched.max() >= last - 2 * mel.hop_length
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_padding_changes_nothing(config):
+    model, log_mel = network(config=config), log_mels(1, 60)
+    silence = torch.full((1, SAME.n_mels, 40), float(torch.tensor(SAME.log_floor).log()))
+    alone, padded = model.decode(log_mel), model.decode(torch.cat([log_mel, silence], dim=2))
+    inside = SAME.num_samples(60 - model.receptive_field())
+    assert torch.allclose(alone[:, :inside], padded[:, :inside], atol=1e-5)
+
+
+@pytest.mark.parametrize("mel", [SAME, CENTRED])
+def test_at_initialisation_the_magnitude_is_the_pseudo_inverse(mel):
+    model = PriorVocos(mel, SMALL)
+    log_mel = log_mels(2, 20) - 2.0
+    prior = pseudo_inverse_magnitude(log_mel, mel)
+    features = model.backbone(log_mel)
+    magnitude, _ = model.head.polar(features, prior.clamp(min=SMALL.magnitude_floor).log())
+    assert torch.allclose(magnitude, prior.clamp(min=SMALL.magnitude_floor), rtol=1e-5)
+
+
+def test_zero_phase_is_a_click_in_the_middle_of_the_frame():
+    model = PriorVocos(SAME, replace(SMALL, refinements=0))
+    torch.nn.init.zeros_(model.head.out.weight)
+    torch.nn.init.zeros_(model.head.out.bias)
+    log_prior = torch.full((1, 129, 9), -20.0)
+    log_prior[:, :, 4] = 0.0
+    waveform = model.head(torch.zeros(1, 9, 24), log_prior)[0]
+    # Frame 4 of framing "same" has its middle at 4.5 hops.
+    assert abs(int(waveform.abs().argmax()) - 4.5 * SAME.hop_length) <= 1
+
+
+def test_a_refinement_is_one_projection_of_griffin_lim():
+    plain, refined = network(config=replace(SMALL, refinements=0)), network(config=replace(SMALL, refinements=1))
+    refined.load_state_dict(plain.state_dict())
+    log_mel = log_mels(1, 30) + 4.0
+    prior = pseudo_inverse_magnitude(log_mel, SAME).clamp(min=SMALL.magnitude_floor).log()
+    with torch.no_grad():
+        features = plain.backbone((log_mel + 5.0) / 3.0)
+        magnitude, _ = plain.head.polar(features, prior)
+        rebuilt = forward_stft(plain.head(features, prior), SAME)
+        expected = inverse_stft(magnitude * torch.polar(torch.ones_like(magnitude), rebuilt.angle()), SAME)
+    assert torch.allclose(refined.decode(log_mel), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_gradients_are_finite_on_digital_silence(config):
+    model = network(config=config)
+    silence = torch.zeros(2, 6400)
+    estimate = model(LogMelSpectrogram(SAME)(silence))
+    multi_scale_mel_distance(estimate, silence, SAME.sample_rate).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_an_absurd_mel_stays_finite():
+    model = network()
+    assert model.decode(torch.full((1, SAME.n_mels, 20), 60.0)).isfinite().all()
+    assert model.decode(torch.full((1, SAME.n_mels, 20), -60.0)).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("log_mel", "says"),
+    [
+        (torch.zeros(40, 10), r"got shape \(40, 10\)"),
+        (torch.zeros(1, 10, 40), "frames and bins are swapped"),
+        (torch.zeros(1, 39, 10), r"expected \(batch, 40 bins, frames\), got shape \(1, 39, 10\)"),
+        (torch.zeros(1, 40, 0), "at least one clip"),
+        (torch.zeros(0, 40, 10), "at least one clip"),
+        (torch.full((1, 40, 10), float("nan")), "NaN or infinity"),
+        (torch.full((1, 40, 10), float("inf")), "NaN or infinity"),
+        (torch.zeros(1, 40, 10, dtype=torch.int64), "floating-point values, got torch.int64"),
+    ],
+)
+def test_what_is_no_log_mel_is_refused(log_mel, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        check_log_mel(log_mel, SAME)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="log_mel"):
+        network().decode(log_mel)
+    with pytest.raises(ValueError, match="log_mel"):
+        GriffinLim(SAME).decode(log_mel)
+
+
+def test_one_centred_frame_holds_no_sound():
+    with pytest.raises(ValueError, match="one hop of sound"):
+        check_log_mel(torch.zeros(1, 40, 1), CENTRED)
+
+
+@pytest.mark.parametrize("field", ["dim", "intermediate_dim", "num_layers"])
+def test_sizes_are_checked(field):
+    with pytest.raises(ValueError, match=f"{field}.*got 0"):
+        VocosConfig(**{field: 0})
+
+
+def test_loading_a_vocoder_imports_neither_lightning_nor_vocos_too_early():
+    code = (
+        "import sys, vocoder, vocoder.loading, vocoder.vocos, vocoder.griffin_lim, vocoder.judging;"
+        "bad = {'lightning', 'vocos', 'encodec', 'transformers', 'tensorboard'} & set(sys.modules);"
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
