@@ -233,7 +233,7 @@ class NumberEmbedding(nn.Module):
 class Conditioner(nn.Module):
     """Text, label and numbers to a `Condition`.
 
-    The text's own tokens come first, then one token for the label and one for each number. The vector is the sum of
+    One token for the label and one for each number come first, then the text's own. The vector is the sum of
     what the mean text token, label and numbers become.
 
     Args:
@@ -271,7 +271,7 @@ class Conditioner(nn.Module):
         parts = [label, *(self.numbers[name](inputs.numbers[:, index]) for index, name in enumerate(NUMBERS))]
         vector = torch.where(said[:, None], self.text_vector(mean), self.null_vector) + torch.stack(parts).sum(dim=0)
         return Condition(
-            tokens=torch.cat([tokens, torch.stack(parts, dim=1).to(tokens)], dim=1),
-            mask=torch.cat([mask, mask.new_ones(len(mask), len(parts))], dim=1),
+            tokens=torch.cat([torch.stack(parts, dim=1).to(tokens), tokens], dim=1),
+            mask=torch.cat([mask.new_ones(len(mask), len(parts)), mask], dim=1),
             vector=vector,
         )

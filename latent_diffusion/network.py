@@ -3,12 +3,18 @@
 Peebles, Xie, "Scalable Diffusion Models with Transformers", 2023, on sequences: one token is one latent frame. Frames
 beyond a row's end are masked in attention and touch nothing else, so one model covers many lengths and padding changes
 nothing.
+
+    prediction = share(t, condition) * x_t + transformer(x_t, t, condition)
+
+The first term is ours: norms hide how large x_t is, but noise is nearly x_t where t is near 0, and every other
+prediction has a part that is linear in x_t too. It starts at zero, as the second does.
 """
 
 from dataclasses import dataclass
 
 from einops import rearrange
 from torch import Tensor, nn
+from torch.nn.functional import silu
 
 from latent_diffusion.conditioning import Condition
 from latent_diffusion.layers import Block, Modulation, RMSNorm, TimeEmbedding, rotary_table
@@ -79,8 +85,10 @@ class DiffusionTransformer(nn.Module):
         self.norm = RMSNorm(width, gain=False)
         self.modulation = Modulation(width, config.modulation_rank, 2)
         self.output = nn.Linear(width, channels)
-        nn.init.zeros_(self.output.weight)
-        nn.init.zeros_(self.output.bias)
+        self.skip = nn.Linear(width, channels)
+        for layer in (self.output, self.skip):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, latents: Tensor, time: Tensor, condition: Condition, mask: Tensor | None = None) -> Tensor:
         """Predict.
@@ -103,4 +111,9 @@ class DiffusionTransformer(nn.Module):
             x = block(x, vector, condition.tokens, token_mask, table, frame_mask)
         shift, scale = self.modulation(vector)
         result: Tensor = self.output(self.norm(x) * (1.0 + scale) + shift)
-        return rearrange(result, "batch frames channels -> batch channels frames")
+        return rearrange(result, "batch frames channels -> batch channels frames") + self._share(vector) * latents
+
+    def _share(self, vector: Tensor) -> Tensor:
+        """How much of x_t itself is part of the prediction, `(batch, channels, 1)`."""
+        share: Tensor = self.skip(silu(vector))
+        return share[..., None]
