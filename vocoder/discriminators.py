@@ -42,7 +42,7 @@ class GanConfig:
 
     start_batch: int = 0
     periods: tuple[int, ...] = (2, 3, 5, 7, 11)
-    period_channels: tuple[int, ...] = (8, 24, 64, 96)
+    period_channels: tuple[int, ...] = (8, 16, 32, 64)
     fft_sizes: tuple[int, ...] = (2048, 1024, 512)
     resolution_channels: int = 12
     learning_rate_factor: float = 0.5
@@ -122,9 +122,10 @@ class ResolutionDiscriminator(nn.Module):
         super().__init__()
         self.n_fft = n_fft
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
-        strides = (1, 2, 2, 2)
+        # Frames are thinned out as well as bins, or the first layers would cost more than the vocoder.
+        strides = ((1, 2), (2, 2), (2, 2), (1, 2))
         self.layers = nn.ModuleList(
-            weight_norm(nn.Conv2d(channels if index else 2, channels, (3, 9), stride=(1, stride), padding=(1, 4)))
+            weight_norm(nn.Conv2d(channels if index else 2, channels, (3, 9), stride=stride, padding=(1, 4)))
             for index, stride in enumerate(strides)
         )
         self.layers.append(weight_norm(nn.Conv2d(channels, channels, (3, 3), padding=1)))

@@ -150,13 +150,6 @@ class VocoderTraining(StageTraining):
         if last:
             _step(self, index, player)
 
-    def on_train_epoch_end(self) -> None:
-        """A plateau schedule moves after each validation."""
-        metric = self.trainer.callback_metrics.get(self.monitor)
-        for schedule in _listed(self.lr_schedulers()):
-            if isinstance(schedule, ReduceLROnPlateau) and metric is not None:
-                schedule.step(float(metric))
-
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
         self._judged = []
@@ -187,6 +180,9 @@ class VocoderTraining(StageTraining):
         if not self.trainer.sanity_checking:
             self.log("validation/griffin_lim_distance", theirs)
             self.log("validation/ratio_to_griffin_lim", ours / theirs)
+            # Here, before the checkpoint of this validation is written.
+            for plateau in (item for item in _listed(self.lr_schedulers()) if isinstance(item, ReduceLROnPlateau)):
+                plateau.step(ours)
 
 
 def _optimisers(module: VocoderTraining) -> OptimizerLRScheduler:

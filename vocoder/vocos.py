@@ -2,15 +2,22 @@
 
     log M    = log max(pinv(filterbank) exp(log_mel), floor) + r(log_mel)      r zero at initialisation
     S        = M exp(i (p(log_mel) + pi k))                                    bin k = 0 … n_fft / 2
-    S       <- M exp(i angle(STFT(ISTFT(S))))                                  `refinements` times
+    R        = STFT(ISTFT(S)),   S <- M R / sqrt(|R|^2 + (softness M)^2)       `refinements` times
     waveform = ISTFT(S)                                                        in the mel's own framing
 
 `r` and `p` are two halves of one linear layer on a ConvNeXt backbone (Siuzdak, "Vocos: Closing the gap between
 time-domain and Fourier-based neural vocoders", 2023; the prior after Lv et al., "FreeV: Free lunch for vocoders
 through pseudo inversed mel filter", Interspeech 2024). The term `pi k` puts zero phase into the middle of a frame,
-where the window is, instead of its edge. A refinement is one projection of Griffin-Lim inside the network, trained
-through: neighbouring frames agree on a phase that a network alone, seeing a stationary mel, cannot advance. Norms see
-one frame, nothing attends, so a sample depends on `receptive_field()` frames and no more.
+where the window is, instead of its edge.
+
+A refinement is one projection of Griffin-Lim inside the network, trained through: neighbouring frames agree on a
+phase. Its softness bounds how far a bin in which they cancel, whose angle is rounding noise, is blown up; a clip then
+sounds the same in any batch.
+
+The clock tells the network time modulo a few frames. Without it a stationary mel gives every frame the same phase,
+which is a sound that repeats every hop and has its pitches on multiples of the frame rate; with a period of P frames
+they lie P times as dense. Norms see one frame and nothing attends, so a sample depends on `receptive_field()` frames
+and no more, and moving a mel by a multiple of `frame_alignment` frames moves its sound.
 
 With `prior: false` it is the vocos package's backbone and head with nothing added, weight for weight.
 """
@@ -32,8 +39,9 @@ KIND = "vocoder"
 EMBEDDING_KERNEL = 7
 # Roughly zero mean and unit variance for log-mels of music, where the floor is at -11.5.
 LOG_MEL_MEAN, LOG_MEL_STD = -5.0, 3.0
-# Below this power a rebuilt bin has no angle worth a gradient.
-QUIET_POWER = 1e-8
+# Of the wanted magnitude: where a rebuilt bin is smaller, its angle is not trusted with all of it.
+SOFTNESS = 0.1
+TINY_POWER = 1e-20
 
 
 @dataclass(frozen=True)
@@ -46,17 +54,19 @@ class VocosConfig:
         num_layers: ConvNeXt blocks; each adds three frames to the receptive field on either side.
         prior: add the pseudo-inverse magnitude; false is plain Vocos.
         refinements: projections of Griffin-Lim after the network; only with the prior.
+        clock: periods, in frames, of the sines and cosines of time that are fed beside the mel; only with the prior.
         magnitude_floor: of the prior, in units of an STFT magnitude (a full-scale sine is n_fft / 4).
 
     Raises:
         ValueError: a number out of its range.
     """
 
-    dim: int = 320
-    intermediate_dim: int = 960
+    dim: int = 256
+    intermediate_dim: int = 768
     num_layers: int = 8
     prior: bool = True
-    refinements: int = 1
+    refinements: int = 2
+    clock: tuple[int, ...] = (2, 4, 8, 16)
     magnitude_floor: float = 1e-3
 
     def __post_init__(self) -> None:
@@ -66,6 +76,9 @@ class VocosConfig:
                 raise ValueError(f"VocosConfig.{name}: expected at least 1, got {getattr(self, name)}")
         if not 0 <= self.refinements <= 16:
             raise ValueError(f"VocosConfig.refinements: expected 0 to 16, got {self.refinements}")
+        object.__setattr__(self, "clock", tuple(self.clock))
+        if any(period < 2 for period in self.clock):
+            raise ValueError(f"VocosConfig.clock: expected periods of at least 2 frames, got {self.clock}")
         if not 0.0 < self.magnitude_floor < 1.0:
             raise ValueError(f"VocosConfig.magnitude_floor: expected 0 to 1, got {self.magnitude_floor}")
 
@@ -111,8 +124,8 @@ class PriorHead(nn.Module):
         refinements = self.refinements if waveform.shape[1] >= self.mel.minimum_samples else 0
         for _ in range(refinements):
             rebuilt = forward_stft(waveform, self.mel)
-            power = rebuilt.real.square() + rebuilt.imag.square()
-            waveform = inverse_stft(magnitude * power.clamp(min=QUIET_POWER).rsqrt() * rebuilt, self.mel)
+            power = rebuilt.real.square() + rebuilt.imag.square() + (SOFTNESS * magnitude).square()
+            waveform = inverse_stft(magnitude * (power + TINY_POWER).rsqrt() * rebuilt, self.mel)
         return waveform
 
     def polar(self, features: Tensor, log_prior: Tensor) -> tuple[Tensor, Tensor]:
@@ -140,7 +153,8 @@ class PriorVocos(nn.Module):
         self.config = config or VocosConfig()
         self.record = record
         size = self.config
-        self.backbone = VocosBackbone(mel.n_mels, size.dim, size.intermediate_dim, size.num_layers)
+        inputs = mel.n_mels + (2 * len(size.clock) if size.prior else 0)
+        self.backbone = VocosBackbone(inputs, size.dim, size.intermediate_dim, size.num_layers)
         if size.prior:
             self.head: nn.Module = PriorHead(size.dim, size.refinements, mel)
             return
@@ -170,7 +184,8 @@ class PriorVocos(nn.Module):
 
     def to_config(self) -> dict[str, Any]:
         """Mel and network as plain containers, the `config` of a stage record."""
-        return {"mel": self.mel.to_dict(), "network": asdict(self.config)}
+        network = asdict(self.config)
+        return {"mel": self.mel.to_dict(), "network": {**network, "clock": list(self.config.clock)}}
 
     def receptive_field(self) -> int:
         """Frames on which one sample of the output depends.
@@ -184,6 +199,11 @@ class PriorVocos(nn.Module):
             reach += self.config.refinements * (windows - 1)
         return 2 * reach + windows
 
+    @property
+    def frame_alignment(self) -> int:
+        """A window cut out of a longer mel decodes alike where it begins at a multiple of this many frames."""
+        return math.lcm(*self.config.clock) if self.config.prior else 1
+
     def forward(self, log_mel: Tensor) -> Tensor:
         """Waveform `(batch, samples)` of `(batch, n_mels, frames)`, unchecked and differentiable."""
         if not self.config.prior:
@@ -191,9 +211,20 @@ class PriorVocos(nn.Module):
             return plain
         with torch.autocast(log_mel.device.type, enabled=False):
             prior = pseudo_inverse_magnitude(log_mel, self.mel).clamp(min=self.config.magnitude_floor)
-        features = self.backbone((log_mel - LOG_MEL_MEAN) / LOG_MEL_STD)
+        features = self.backbone(self._with_clock((log_mel - LOG_MEL_MEAN) / LOG_MEL_STD))
         waveform: Tensor = self.head(features, prior.log())
         return waveform
+
+    def _with_clock(self, normalised: Tensor) -> Tensor:
+        """Channels of the clock below those of the mel."""
+        if not self.config.clock:
+            return normalised
+        batch, _, frames = normalised.shape
+        # Whole turns are taken off first, so that a long clip's clock is as exact as a short one's.
+        time = torch.arange(frames, device=normalised.device)
+        angles = torch.stack([(time % period) * (2.0 * math.pi / period) for period in self.config.clock])
+        hands = torch.cat([angles.cos(), angles.sin()]).to(normalised.dtype)
+        return torch.cat([normalised, hands.expand(batch, -1, -1)], dim=1)
 
     @torch.no_grad()
     def decode(self, log_mel: Tensor) -> Tensor:

@@ -115,10 +115,18 @@ def test_accumulation_takes_fewer_steps_and_both_players_obey(folder, tmp_path):
 def test_accumulating_two_batches_is_one_batch_of_both(folder, tmp_path):
     """Plain SGD without norms over the batch: the mean of two gradients is the gradient of the mean."""
     model = {"optimiser": {"name": "sgd", "learning_rate": 0.01}, "schedule": {"name": "constant", "warmup_steps": 0}}
-    large = fit(folder, tmp_path / "a", "--data.batch_size", "4", "--data.steps_per_epoch", "1", "--trainer.max_steps", "1", **model)
-    small = fit(
-        folder, tmp_path / "b", "--trainer.accumulate_grad_batches", "2", "--trainer.max_steps", "1", **model
+    large = fit(
+        folder,
+        tmp_path / "a",
+        "--data.batch_size",
+        "4",
+        "--data.steps_per_epoch",
+        "1",
+        "--trainer.max_steps",
+        "1",
+        **model,
     )
+    small = fit(folder, tmp_path / "b", "--trainer.accumulate_grad_batches", "2", "--trainer.max_steps", "1", **model)
     for name, value in large["current_model_state"].items():
         assert torch.allclose(value, small["current_model_state"][name], atol=1e-6), name
 
@@ -144,12 +152,12 @@ def test_gradients_of_both_players_are_clipped_as_asked(folder, tmp_path, monkey
 
     monkeypatch.setattr(VocoderTraining, "configure_optimizers", marked)
     monkeypatch.setattr(torch.optim.SGD, "step", spy)
-    options = ("--trainer.gradient_clip_val", "1e-3", "--trainer.gradient_clip_algorithm", algorithm)
+    options = ("--trainer.gradient_clip_val", "1e-5", "--trainer.gradient_clip_algorithm", algorithm)
     fit(folder, tmp_path, *options, gan=GAN, optimiser={"name": "sgd", "learning_rate": 1e-3})
     assert [len(rows) for rows in seen.values()] == [6, 3]
     for rows in seen.values():
         for norm, largest in rows:
-            assert (norm if algorithm == "norm" else largest) == pytest.approx(1e-3, rel=1e-2)
+            assert (norm if algorithm == "norm" else largest) == pytest.approx(1e-5, rel=1e-2)
 
 
 def test_schedules_move_as_in_every_stage(folder, tmp_path):
@@ -171,7 +179,8 @@ def test_both_players_learn(folder, tmp_path):
     first = fit(folder, tmp_path, "--trainer.max_steps", "4", gan=GAN)["current_model_state"]
     second = fit(folder, tmp_path, gan=GAN)["current_model_state"]
     for player in ("model.", "discriminators."):
-        names = [name for name in first if name.startswith(player) and first[name].is_floating_point()]
+        # The bias of a score gets +1 from the real side and -1 from the false one, so it may stand still.
+        names = [name for name in first if name.startswith(player) and first[name].dim() > 1]
         assert names
         assert all(not torch.equal(first[name], second[name]) for name in names), player
 

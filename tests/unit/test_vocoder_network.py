@@ -12,12 +12,12 @@ from audio.inversion import forward_stft, inverse_stft, pseudo_inverse_magnitude
 from audio.mel import LogMelSpectrogram, MelConfig
 from vocoder.base import check_log_mel
 from vocoder.griffin_lim import GriffinLim
-from vocoder.vocos import PriorVocos, VocosConfig
+from vocoder.vocos import SOFTNESS, PriorVocos, VocosConfig
 
 SAME = MelConfig(16000, 256, 256, 64, 40, 0.0, 8000.0, "slaney", "slaney", "same", 1e-9, 1e-5)
 CENTRED = replace(SAME, framing="centred")
 SHORT_WINDOW = replace(SAME, win_length=192)
-SMALL = VocosConfig(dim=24, intermediate_dim=48, num_layers=2)
+SMALL = VocosConfig(dim=24, intermediate_dim=48, num_layers=2, refinements=1, clock=(2, 4))
 
 
 def network(mel=SAME, config=SMALL, seed=0):
@@ -34,7 +34,12 @@ def log_mels(batch, frames, mel=SAME):
     return torch.randn(batch, mel.n_mels, frames, generator=generator) - 4.0
 
 
-CONFIGS = [SMALL, replace(SMALL, refinements=0), replace(SMALL, refinements=3), replace(SMALL, prior=False)]
+CONFIGS = [
+    SMALL,
+    replace(SMALL, refinements=0, clock=()),
+    replace(SMALL, refinements=3, clock=(3, 4)),
+    replace(SMALL, prior=False),
+]
 
 
 @pytest.mark.parametrize("mel", [SAME, CENTRED, SHORT_WINDOW])
@@ -77,9 +82,9 @@ def test_a_frame_reaches_its_receptive_field_and_no_further(mel, config):
     last = (at + reach) * mel.hop_length - mel.padding + mel.n_fft
     assert touched.min() >= first
     assert touched.max() < last
-    # The claim is no idle upper bound: the field is used to within a frame on either side.
-    assert touched.min() <= first + 2 * mel.hop_length
-    assert touched.max() >= last - 2 * mel.hop_length
+    # The claim is no idle upper bound: the field is used up to where windows taper to nothing on either side.
+    assert touched.min() <= first + 3 * mel.hop_length
+    assert touched.max() >= last - 3 * mel.hop_length
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -96,9 +101,31 @@ def test_at_initialisation_the_magnitude_is_the_pseudo_inverse(mel):
     model = PriorVocos(mel, SMALL)
     log_mel = log_mels(2, 20) - 2.0
     prior = pseudo_inverse_magnitude(log_mel, mel)
-    features = model.backbone(log_mel)
+    features = torch.randn(2, 20, SMALL.dim)
     magnitude, _ = model.head.polar(features, prior.clamp(min=SMALL.magnitude_floor).log())
     assert torch.allclose(magnitude, prior.clamp(min=SMALL.magnitude_floor), rtol=1e-5)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_moving_a_mel_by_its_alignment_moves_the_sound(config):
+    model, log_mel = network(config=config), log_mels(1, 90)
+    shift = model.frame_alignment
+    assert shift == (12 if config.clock == (3, 4) else 4 if config.clock and config.prior else 1)
+    whole, cut = model.decode(log_mel), model.decode(log_mel[:, :, shift:])
+    edge = SAME.num_samples(model.receptive_field())
+    moved = whole[:, SAME.num_samples(shift) :]
+    assert torch.allclose(cut[:, edge:-edge], moved[:, edge:-edge], atol=1e-5)
+
+
+def test_the_clock_makes_pitches_denser():
+    """On a stationary mel the sound repeats every hop without a clock, every four hops with one of four frames."""
+    stationary = torch.full((1, SAME.n_mels, 80), -2.0)
+    for clock, period in ((), 1), ((4,), 4):
+        middle = network(config=replace(SMALL, clock=clock)).decode(stationary)[0, 1600:3600]
+        hop = SAME.hop_length
+        assert torch.allclose(middle[: -period * hop], middle[period * hop :], atol=1e-4)
+        if period > 1:
+            assert not torch.allclose(middle[:-hop], middle[hop:], atol=1e-2)
 
 
 def test_zero_phase_is_a_click_in_the_middle_of_the_frame():
@@ -113,7 +140,7 @@ def test_zero_phase_is_a_click_in_the_middle_of_the_frame():
 
 
 def test_a_refinement_is_one_projection_of_griffin_lim():
-    plain, refined = network(config=replace(SMALL, refinements=0)), network(config=replace(SMALL, refinements=1))
+    plain, refined = (network(config=replace(SMALL, refinements=count, clock=())) for count in (0, 1))
     refined.load_state_dict(plain.state_dict())
     log_mel = log_mels(1, 30) + 4.0
     prior = pseudo_inverse_magnitude(log_mel, SAME).clamp(min=SMALL.magnitude_floor).log()
@@ -121,7 +148,9 @@ def test_a_refinement_is_one_projection_of_griffin_lim():
         features = plain.backbone((log_mel + 5.0) / 3.0)
         magnitude, _ = plain.head.polar(features, prior)
         rebuilt = forward_stft(plain.head(features, prior), SAME)
-        expected = inverse_stft(magnitude * torch.polar(torch.ones_like(magnitude), rebuilt.angle()), SAME)
+        hard = torch.polar(magnitude, rebuilt.angle())
+        trusted = (rebuilt.abs() / magnitude).square()
+        expected = inverse_stft(hard * (trusted / (trusted + SOFTNESS**2)).sqrt(), SAME)
     assert torch.allclose(refined.decode(log_mel), expected, atol=1e-4)
 
 
