@@ -1,8 +1,10 @@
-"""Where presets and the bundled model lie: beside the code in a checkout, inside the package when installed."""
+"""Where presets and the bundled model lie: beside the code in a checkout, in a folder of their own when installed."""
 
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parent.parent
+# Written there by the wheel; see `force-include` in pyproject.toml.
+INSTALLED = "melisma_resources"
 DEFAULT_BUNDLE = "bundles/oneshots"
 
 
@@ -10,12 +12,12 @@ def resource(relative: str) -> Path:
     """Find `configs/…` or `bundles/…`.
 
     The current folder comes first, so that a user's own bundle of the same name wins; then the checkout; then the
-    copy inside the installed package.
+    copy beside the installed package.
 
     Raises:
         ValueError: it is nowhere.
     """
-    for root in (Path(), PACKAGE.parent, PACKAGE / "_installed"):
+    for root in (Path(), ROOT, ROOT / INSTALLED):
         if (root / relative).exists():
             return root / relative
     raise ValueError(f"'{relative}' was found neither here nor in the installation")

@@ -1,0 +1,125 @@
+"""One command from a folder of real audio to clips: it finishes, survives `kill -9`, and refuses what it must."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from pipelines.train import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, sonic_pi_folder: Path) -> Path:
+    """A folder with twelve real clips, one broken one, and the tiny preset cut down to seconds."""
+    place = tmp_path_factory.mktemp("workplace")
+    (place / "sounds").mkdir()
+    for path in sorted(sonic_pi_folder.glob("drum_*.flac"))[:12]:
+        shutil.copy(path, place / "sounds" / path.name)
+    (place / "sounds" / "broken.wav").write_bytes(b"RIFF")
+    shutil.copytree(ROOT / "configs/mel", place / "configs/mel")
+    (place / "configs/tiny").mkdir()
+    for stage in ("autoencoder", "latent_diffusion", "vocoder"):
+        values = yaml.safe_load((ROOT / f"configs/tiny/{stage}.yaml").read_text())
+        values["trainer"]["max_steps"] = 4
+        values["data"] |= {"batch_size": 2, "steps_per_epoch": 2}
+        if "segment_seconds" in values["data"]:
+            values["data"] |= {"segment_seconds": 0.3, "validation_clips": 1, "validation_seconds": 0.5}
+        (place / f"configs/tiny/{stage}.yaml").write_text(yaml.safe_dump(values))
+    return place
+
+
+def command(*options: str) -> list[str]:
+    return [sys.executable, "-m", "pipelines.train", "--audio", "sounds", "--preset", "tiny", "--out", "run", *options]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_killed_run_goes_on_and_ends_in_clips(workplace: Path) -> None:
+    first = subprocess.Popen(command(), cwd=workplace, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert first.stderr is not None
+    seen = []
+    for line in first.stderr:
+        seen.append(line)
+        if "train latent_diffusion" in line:
+            break
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    text = "".join(seen)
+    assert "12 clips" in text
+    assert "skipped sounds/broken.wav: unreadable" in text
+    assert "in all about" in text
+    plan = json.loads((workplace / "run/plan.json").read_text())
+    assert plan["done"] == ["train autoencoder", "encode"]
+    time.sleep(1.0)
+    again = subprocess.run(command(), cwd=workplace, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "train autoencoder: done before" in again.stderr
+    assert "bundle: run/bundle" in again.stdout
+    clips = [line for line in again.stdout.splitlines() if line.endswith(".wav")]
+    assert len(clips) == 4
+    for clip in clips:
+        waveform, rate = soundfile.read(workplace / clip)
+        assert rate == 44100
+        assert np.isfinite(waveform).all()
+    # A third start has nothing left to do.
+    started = time.monotonic()
+    third = subprocess.run(command(), cwd=workplace, capture_output=True, text=True, check=False)
+    assert third.returncode == 0
+    assert third.stderr.count("done before") == 6
+    assert time.monotonic() - started < 60
+    refused = subprocess.run(
+        [*command()[:-2], "--out", "run", "--init_from", "run/bundle"],
+        cwd=workplace,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert "holds another run" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--audio", "/nowhere"], "/nowhere"),
+        (["--audio", "{empty}"], "no sound files"),
+        (["--audio", "{broken}"], "no usable sound file"),
+        (["--audio", "{empty}", "--preset", "huge"], "preset"),
+        (["--audio", "{empty}", "--init_from", "/nowhere"], "no sound files"),
+        (["--out", "x"], "audio"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/x.wav").write_bytes(b"RIFF")
+    given = [text.format(empty=tmp_path / "empty", broken=tmp_path / "broken") for text in options]
+    if "--out" not in given:
+        given += ["--out", str(tmp_path / "run")]
+    assert main(given) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(
+    sonic_pi_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    assert main(["--audio", str(sonic_pi_folder), "--preset", "tiny", "--out", str(tmp_path)]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
