@@ -33,7 +33,8 @@ def stft_magnitude(waveform: Tensor, n_fft: int, hop_length: int) -> Tensor:
     window = torch.hann_window(n_fft, device=waveform.device)
     spectrum = torch.stft(waveform, n_fft, hop_length, window=window, center=True, return_complex=True)
     power: Tensor = spectrum.real.square() + spectrum.imag.square()
-    return power.clamp(min=1e-14).sqrt()
+    magnitude: Tensor = power.clamp(min=1e-14).sqrt()
+    return magnitude
 
 
 def spectral_convergence(estimate: Tensor, target: Tensor, n_fft: int = 1024, hop_length: int = 256) -> Tensor:
@@ -46,7 +47,8 @@ def spectral_convergence(estimate: Tensor, target: Tensor, n_fft: int = 1024, ho
         hop_length: in samples.
     """
     first, second = stft_magnitude(estimate, n_fft, hop_length), stft_magnitude(target, n_fft, hop_length)
-    return (first - second).norm() / second.norm().clamp(min=1e-7)
+    ratio: Tensor = (first - second).norm() / second.norm().clamp(min=1e-7)
+    return ratio
 
 
 def multi_resolution_stft(

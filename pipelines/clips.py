@@ -16,7 +16,8 @@ import torch
 from audio.files import write_aside, write_audio
 from audio.measures import Waveform, brightness_hz, loudness_db
 from audio.mel import LogMelSpectrogram, MelConfig
-from pipelines.text_to_audio import AudioOutput, TextToAudioPipeline
+from pipelines.request import AudioOutput
+from pipelines.text_to_audio import TextToAudioPipeline
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 VERSIONED = ("melisma", "torch", "torchaudio", "vocos", "safetensors")

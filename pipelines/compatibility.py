@@ -1,6 +1,9 @@
 """Do three stages belong together? Asked wherever they are joined, before anything is computed."""
 
-from audio.mel import MelConfig, check_same_mel, convert_log_mel, mel_differences
+import torch
+
+from audio.contract import check_same_mel, convert_log_mel, mel_differences
+from audio.mel import MelConfig
 from autoencoder.model import MelVAE
 from latent_diffusion.model import LatentDiffusion
 
@@ -38,6 +41,4 @@ def check_vocoder(mel: MelConfig, vocoder_mel: MelConfig) -> None:
     only_floor = all(text.startswith("log_floor:") for text in mel_differences(mel, vocoder_mel))
     if not only_floor:
         check_same_mel(mel, vocoder_mel, "the model", "the vocoder")
-    import torch
-
     convert_log_mel(torch.zeros(1, mel.n_mels, 1), mel, vocoder_mel)

@@ -74,7 +74,7 @@ def generate(
 
     from pipelines.clips import check_writable, write_clips
     from pipelines.pitch import parse_pitch
-    from pipelines.text_to_audio import Request
+    from pipelines.request import Request
 
     request = Request(
         prompts=tuple(prompts),

@@ -14,7 +14,9 @@ from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
 
 
 @contextmanager
-def solver_bar(pipeline: TextToAudioPipeline, clips: int, settings: dict[str, Any]) -> Iterator[Callable[[int, int], None]]:
+def solver_bar(
+    pipeline: TextToAudioPipeline, clips: int, settings: dict[str, Any]
+) -> Iterator[Callable[[int, int], None]]:
     """A bar over the solver steps of all batches; gives the function that moves it on.
 
     Args:

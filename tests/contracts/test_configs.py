@@ -10,8 +10,9 @@ import pytest
 import torch
 import yaml
 
+from audio.contract import mel_differences
 from audio.latents import LatentClip, LatentFile, LatentSpec
-from audio.mel import LogMelSpectrogram, MelConfig, mel_differences
+from audio.mel import LogMelSpectrogram, MelConfig
 from autoencoder.training import MelVAETraining
 from latent_diffusion.training import LatentData, LatentDiffusionTraining
 from training.cli import StageCLI

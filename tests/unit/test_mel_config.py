@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from audio.mel import LogMelSpectrogram, MelConfig, check_same_mel, convert_log_mel
+from audio.contract import check_same_mel, convert_log_mel
+from audio.mel import LogMelSpectrogram, MelConfig
 
 CHANGES = {
     "sample_rate": 48000,

@@ -1,0 +1,35 @@
+"""The two ends of the chain: the noise a clip starts from, and the last touches on its waveform."""
+
+import hashlib
+import math
+
+import torch
+from torch import Tensor
+
+PEAK_LIMIT = 0.99
+FADE_SECONDS = 0.01
+
+
+def clip_noise(seed: int, index: int, channels: int, frames: int) -> Tensor:
+    """The noise of clip `index` of `seed`: `(channels, frames)`, drawn on the CPU."""
+    digest = hashlib.sha256(f"{seed}:{index}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return torch.randn(channels, frames, generator=generator)
+
+
+def finish(waveforms: Tensor, sample_rate: int) -> tuple[Tensor, tuple[bool, ...]]:
+    """Guard the peak and end in a short fade.
+
+    Args:
+        waveforms: `(clips, samples)`.
+        sample_rate: in Hz.
+
+    Returns:
+        the clips, and for each whether its level was lowered.
+    """
+    peaks = waveforms.abs().amax(dim=1, keepdim=True)
+    waveforms = waveforms * torch.where(peaks > PEAK_LIMIT, PEAK_LIMIT / peaks.clamp(min=1e-9), 1.0)
+    length = min(round(FADE_SECONDS * sample_rate), waveforms.shape[1])
+    fade = torch.cos(torch.linspace(0.0, math.pi / 2, length)).square()
+    waveforms[:, -length:] *= fade
+    return waveforms, tuple((peaks[:, 0] > PEAK_LIMIT).tolist())
