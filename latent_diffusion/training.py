@@ -199,10 +199,11 @@ class LatentDiffusionTraining(StageTraining):
             return
         record, weights = load_stage(self.init_from, self.kind)
         old = LatentDiffusionConfig.from_dict(record.config).conditioning.labels
-        table = self.model.conditioner.labels.weight.detach().clone()
+        table, old_table = self.model.conditioner.labels.weight.detach().clone(), weights[LABEL_WEIGHT]
         for row, label in enumerate(self.model.config.conditioning.labels):
-            if label in old:
-                table[row] = weights[LABEL_WEIGHT][old.index(label)]
+            # Tables of another width are left for `load_weights` to refuse.
+            if label in old and old_table.shape[1] == table.shape[1]:
+                table[row] = old_table[old.index(label)]
         load_weights(self.model, {**weights, LABEL_WEIGHT: table}, self.init_from)
 
     def setup(self, stage: str) -> None:
