@@ -145,7 +145,7 @@ class PriorVocos(nn.Module):
 
     def __init__(self, mel: MelConfig, config: VocosConfig | None = None, record: StageRecord | None = None) -> None:
         super().__init__()
-        # Here and nowhere else: the package's __init__ pulls encodec and huggingface_hub (0.1 s, see docs/adr).
+        # Here and nowhere else: the package pulls encodec and huggingface_hub, a tenth of a second at start-up.
         from vocos.heads import ISTFTHead
         from vocos.models import VocosBackbone
 
