@@ -1,19 +1,23 @@
 """Where to compute, and in which precision."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
+if TYPE_CHECKING:
+    # Commands read their options before they wait for torch.
+    import torch
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-def choose_device(device: str) -> torch.device:
+def choose_device(device: str) -> "torch.device":
     """The device that `auto` means here.
 
     Raises:
         ValueError: a device that this machine lacks.
     """
+    import torch
+
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
         return torch.device(next(name for name, there in available.items() if there))
@@ -23,7 +27,7 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def choose_precision(precision: str, device: torch.device) -> torch.dtype:
+def choose_precision(precision: str, device: "torch.device") -> "torch.dtype":
     """The type of matrix products that `auto` means on a device.
 
     bfloat16 is taken only where the hardware multiplies it: on a CPU without such instructions it is hundreds of times
@@ -33,6 +37,8 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
     Raises:
         ValueError: an unknown precision.
     """
+    import torch
+
     if precision == "auto":
         native = device.type == "cuda" and torch.cuda.is_bf16_supported()
         return torch.bfloat16 if native else torch.float32
