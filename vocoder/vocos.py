@@ -55,7 +55,8 @@ class VocosConfig:
         prior: add the pseudo-inverse magnitude; false is plain Vocos.
         refinements: projections of Griffin-Lim after the network; only with the prior.
         clock: periods, in frames, of the sines and cosines of time that are fed beside the mel; only with the prior.
-        magnitude_floor: of the prior, in units of an STFT magnitude (a full-scale sine is n_fft / 4).
+        magnitude_floor: of the prior, in units of an STFT magnitude (a full-scale sine is n_fft / 4). It must lie below
+            what the mel's own floor lets through (2e-4 for bigvgan_44khz), or it drowns the quiet bins.
 
     Raises:
         ValueError: a number out of its range.
@@ -67,7 +68,7 @@ class VocosConfig:
     prior: bool = True
     refinements: int = 2
     clock: tuple[int, ...] = (2, 4, 8, 16)
-    magnitude_floor: float = 1e-3
+    magnitude_floor: float = 1e-4
 
     def __post_init__(self) -> None:
         """Check the numbers."""
