@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
 
 from pipelines.train import main
+from training.checkpoint import load_stage
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -123,3 +125,24 @@ def test_a_folder_that_holds_something_else_is_left_alone(
     assert main(["--audio", str(sonic_pi_folder), "--preset", "tiny", "--out", str(tmp_path)]) == 2
     assert "is not empty" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.timeout(600)
+def test_every_stage_starts_from_a_bundle(workplace: Path, small_bundle: Path) -> None:
+    """With a learning rate of zero, what comes out is what went in, although preset and labels differ."""
+    for stage in ("autoencoder", "latent_diffusion", "vocoder"):
+        path = workplace / f"configs/tiny/{stage}.yaml"
+        values = yaml.safe_load(path.read_text())
+        values["model"]["optimiser"]["learning_rate"] = 0.0
+        path.write_text(yaml.safe_dump(values))
+    options = ["--out", "warm", "--init_from", str(small_bundle), "--num_clips", "1"]
+    done = subprocess.run([*command()[:-2], *options], cwd=workplace, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for stage in ("autoencoder", "vocoder"):
+        _, before = load_stage(small_bundle / f"{stage}.safetensors", stage)
+        _, after = load_stage(workplace / f"warm/bundle/{stage}.safetensors", stage)
+        assert before.keys() == after.keys()
+        assert all(torch.allclose(before[name], after[name], rtol=2e-3, atol=1e-3) for name in before)
+    _, before = load_stage(small_bundle / "latent_diffusion.safetensors", "latent_diffusion")
+    _, after = load_stage(workplace / "warm/bundle/latent_diffusion.safetensors", "latent_diffusion")
+    assert torch.allclose(before["network.output.weight"], after["network.output.weight"], rtol=2e-3, atol=1e-3)
