@@ -5,6 +5,7 @@ two checkpoints, `best.ckpt` and `last.ckpt`; started again with the same words,
 are one line and exit code 2, Ctrl-C is 130.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -14,6 +15,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from jsonargparse import ArgumentError
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint, RichProgressBar
@@ -29,6 +31,7 @@ from training.module import StageTraining
 
 # Set by `pipelines.train`: a killed parent must not leave a training behind.
 PARENT_VARIABLE = "MELISMA_PARENT"
+LOCK_SECONDS = 60.0
 DESCRIPTION = "Train one stage. Everything is set in a YAML file; any key can be given on the command line too."
 
 
@@ -92,8 +95,13 @@ class StageCLI(LightningCLI):
     """Lightning's command line with fixed classes, early stopping, averaged weights and resuming built in."""
 
     def __init__(
-        self, training_class: type[StageTraining], data_class: type[StageData], link_sample_rate: bool
+        self,
+        training_class: type[StageTraining],
+        data_class: type[StageData],
+        link_sample_rate: bool,
+        held: contextlib.ExitStack,
     ) -> None:
+        self.held = held
         self.training_class = training_class
         self.link_sample_rate = link_sample_rate
         super().__init__(
@@ -165,8 +173,20 @@ class StageCLI(LightningCLI):
         )
 
     def before_fit(self) -> None:
-        """Resume where the folder holds a run."""
-        last = Path(self.trainer.default_root_dir) / "last.ckpt"
+        """Take the run's folder for this process, and resume where it holds a run.
+
+        Raises:
+            ValueError: another process trains in this folder.
+        """
+        folder = Path(self.trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        # The system lets go of it when the process dies, however it dies. A child whose parent was killed needs a
+        # batch or two to notice.
+        try:
+            self.held.enter_context(FileLock(folder / ".lock", timeout=LOCK_SECONDS))
+        except Timeout as error:
+            raise ValueError(f"another process trains in '{folder}'; stop it, or choose another folder") from error
+        last = folder / "last.ckpt"
         options = self._get(self.config_init, "resume")
         if options and last.is_file() and not self._get(self.config, "ckpt_path"):
             say(f"going on from {last}")
@@ -189,7 +209,8 @@ def run_stage(training_class: type[StageTraining], data_class: type[StageData], 
     """
     _quieten()
     try:
-        cli = StageCLI(training_class, data_class, link_sample_rate)
+        with contextlib.ExitStack() as held:
+            cli = StageCLI(training_class, data_class, link_sample_rate, held)
     except (ValueError, ArgumentError) as error:
         say(f"error: {one_line(error)}")
         return 2

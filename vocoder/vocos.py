@@ -55,6 +55,7 @@ class VocosConfig:
         prior: add the pseudo-inverse magnitude; false is plain Vocos.
         refinements: projections of Griffin-Lim after the network; only with the prior.
         clock: periods, in frames, of the sines and cosines of time that are fed beside the mel; only with the prior.
+        dropout: of the backbone's features, before the head.
         magnitude_floor: of the prior, in units of an STFT magnitude (a full-scale sine is n_fft / 4). It must lie below
             what the mel's own floor lets through (2e-4 for bigvgan_44khz), or it drowns the quiet bins.
 
@@ -68,6 +69,7 @@ class VocosConfig:
     prior: bool = True
     refinements: int = 2
     clock: tuple[int, ...] = (2, 4, 8, 16)
+    dropout: float = 0.0
     magnitude_floor: float = 1e-4
 
     def __post_init__(self) -> None:
@@ -78,6 +80,8 @@ class VocosConfig:
         if not 0 <= self.refinements <= 16:
             raise ValueError(f"VocosConfig.refinements: expected 0 to 16, got {self.refinements}")
         object.__setattr__(self, "clock", tuple(self.clock))
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"VocosConfig.dropout: expected 0 to 1, got {self.dropout}")
         if any(period < 2 for period in self.clock):
             raise ValueError(f"VocosConfig.clock: expected periods of at least 2 frames, got {self.clock}")
         if not 0.0 < self.magnitude_floor < 1.0:
@@ -156,6 +160,7 @@ class PriorVocos(nn.Module):
         size = self.config
         inputs = mel.n_mels + (2 * len(size.clock) if size.prior else 0)
         self.backbone = VocosBackbone(inputs, size.dim, size.intermediate_dim, size.num_layers)
+        self.dropout = nn.Dropout(size.dropout)
         if size.prior:
             self.head: nn.Module = PriorHead(size.dim, size.refinements, mel)
             return
@@ -208,11 +213,11 @@ class PriorVocos(nn.Module):
     def forward(self, log_mel: Tensor) -> Tensor:
         """Waveform `(batch, samples)` of `(batch, n_mels, frames)`, unchecked and differentiable."""
         if not self.config.prior:
-            plain: Tensor = self.head(self.backbone(log_mel))
+            plain: Tensor = self.head(self.dropout(self.backbone(log_mel)))
             return plain
         with torch.autocast(log_mel.device.type, enabled=False):
             prior = pseudo_inverse_magnitude(log_mel, self.mel).clamp(min=self.config.magnitude_floor)
-        features = self.backbone(self._with_clock((log_mel - LOG_MEL_MEAN) / LOG_MEL_STD))
+        features = self.dropout(self.backbone(self._with_clock((log_mel - LOG_MEL_MEAN) / LOG_MEL_STD)))
         waveform: Tensor = self.head(features, prior.log())
         return waveform
 

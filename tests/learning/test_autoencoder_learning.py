@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from audio.files import read_audio
 from audio.latents import LatentFile
@@ -126,3 +127,14 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert words in errors[0]
     assert "usage:" not in printed.err
     assert "Traceback" not in printed.err
+
+
+def test_two_trainings_never_share_a_folder(
+    sonic_pi_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("training.cli.LOCK_SECONDS", 0.1)
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / ".lock"):
+        assert fit(sonic_pi_folder, tmp_path / "run", 3, monkeypatch) == 2
+    assert "another process trains" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "last.ckpt").exists()
