@@ -99,9 +99,9 @@ class StageCLI(LightningCLI):
         training_class: type[StageTraining],
         data_class: type[StageData],
         link_sample_rate: bool,
-        held: contextlib.ExitStack,
+        held: contextlib.ExitStack | None = None,
     ) -> None:
-        self.held = held
+        self.held = held or contextlib.ExitStack()
         self.training_class = training_class
         self.link_sample_rate = link_sample_rate
         super().__init__(
