@@ -71,26 +71,27 @@ def multi_resolution_stft(
 
 @lru_cache(maxsize=8)
 def _yardstick_mels(sample_rate: int, device: str) -> tuple[LogMelSpectrogram, ...]:
-    return tuple(
-        LogMelSpectrogram(
-            MelConfig(
-                sample_rate=sample_rate,
-                n_fft=n_fft,
-                win_length=n_fft,
-                hop_length=hop_length,
-                n_mels=n_mels,
-                f_min=0.0,
-                f_max=sample_rate / 2,
-                mel_scale="slaney",
-                filter_norm="slaney",
-                framing="centred",
-                magnitude_epsilon=0.0,
-                log_floor=YARDSTICK_FLOOR,
-            ),
-            backend="torch",
-        ).to(device)
-        for n_fft, hop_length, n_mels in YARDSTICK_SCALES
-    )
+    with torch.inference_mode(False):
+        return tuple(
+            LogMelSpectrogram(
+                MelConfig(
+                    sample_rate=sample_rate,
+                    n_fft=n_fft,
+                    win_length=n_fft,
+                    hop_length=hop_length,
+                    n_mels=n_mels,
+                    f_min=0.0,
+                    f_max=sample_rate / 2,
+                    mel_scale="slaney",
+                    filter_norm="slaney",
+                    framing="centred",
+                    magnitude_epsilon=0.0,
+                    log_floor=YARDSTICK_FLOOR,
+                ),
+                backend="torch",
+            ).to(device)
+            for n_fft, hop_length, n_mels in YARDSTICK_SCALES
+        )
 
 
 def multi_scale_mel_distance(estimate: Tensor, target: Tensor, sample_rate: int) -> Tensor:

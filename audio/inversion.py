@@ -19,8 +19,9 @@ from audio.mel import MelConfig, mel_filterbank
 @lru_cache(maxsize=16)
 def inverse_filterbank(config: MelConfig) -> Tensor:
     """Moore-Penrose inverse of the filterbank, `(n_fft // 2 + 1, n_mels)`, computed in float64, stored in float32."""
-    inverse: Tensor = torch.linalg.pinv(mel_filterbank(config).double())
-    return inverse.float().contiguous()
+    with torch.inference_mode(False):
+        inverse: Tensor = torch.linalg.pinv(mel_filterbank(config).double())
+        return inverse.float().contiguous()
 
 
 def pseudo_inverse_magnitude(log_mel: Tensor, config: MelConfig) -> Tensor:

@@ -159,16 +159,18 @@ class MelConfig:
 @lru_cache(maxsize=16)
 def mel_filterbank(config: MelConfig) -> Tensor:
     """Triangular filters of a contract, `(n_mels, n_fft // 2 + 1)`, float32 (computed by torchaudio)."""
-    bank = melscale_fbanks(
-        n_freqs=config.n_fft // 2 + 1,
-        f_min=config.f_min,
-        f_max=config.f_max,
-        n_mels=config.n_mels,
-        sample_rate=config.sample_rate,
-        norm="slaney" if config.filter_norm == "slaney" else None,
-        mel_scale=config.mel_scale,
-    )
-    filters: Tensor = bank.T.contiguous()
+    # Remembered for training too, whoever asks first: an inference tensor could not be.
+    with torch.inference_mode(False):
+        bank = melscale_fbanks(
+            n_freqs=config.n_fft // 2 + 1,
+            f_min=config.f_min,
+            f_max=config.f_max,
+            n_mels=config.n_mels,
+            sample_rate=config.sample_rate,
+            norm="slaney" if config.filter_norm == "slaney" else None,
+            mel_scale=config.mel_scale,
+        )
+        filters: Tensor = bank.T.contiguous()
     return filters
 
 

@@ -220,7 +220,15 @@ def test_ctrl_c_is_130_and_leaves_nothing_half_written(small_bundle: Path, tmp_p
     out = tmp_path / "out"
     command = [sys.executable, "generate.py", "--model", str(small_bundle), "--out", str(out), "--device", "cpu"]
     options = ["--prompt", "x", "--num_clips", "64", "--solver_steps", "2000", "--seconds", "2"]
-    child = subprocess.Popen([*command, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [*command, *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A gate that runs in the background is deaf to Ctrl-C, and so would its children be.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert child.stderr is not None
     while "solver steps" not in child.stderr.readline():
         assert child.poll() is None

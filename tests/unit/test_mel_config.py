@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from audio.contract import check_same_mel, convert_log_mel
+from audio.distances import multi_scale_mel_distance
+from audio.inversion import pseudo_inverse_magnitude
 from audio.mel import LogMelSpectrogram, MelConfig
 
 CHANGES = {
@@ -103,3 +105,17 @@ def test_short_or_misshapen_waveforms_are_refused(mel: MelConfig) -> None:
         front_end(torch.zeros(1, 768))
     with pytest.raises(ValueError, match=r"\(batch, samples\)"):
         front_end(torch.zeros(8192))
+
+
+def test_what_inference_computed_first_serves_training_too(mel: MelConfig) -> None:
+    other = replace(mel, f_min=33.0)
+    with torch.inference_mode():
+        LogMelSpectrogram(other)(torch.zeros(1, 8192))
+        pseudo_inverse_magnitude(torch.zeros(1, 128, 4), other)
+        multi_scale_mel_distance(torch.zeros(1, 8192), torch.zeros(1, 8192), 31999)
+    waveform = torch.zeros(1, 8192, requires_grad=True)
+    log_mel = LogMelSpectrogram(other)(waveform)
+    total = log_mel.sum() + pseudo_inverse_magnitude(log_mel, other).sum()
+    (total + multi_scale_mel_distance(waveform, torch.ones(1, 8192), 31999)).backward()
+    assert waveform.grad is not None
+    assert torch.isfinite(waveform.grad).all()
