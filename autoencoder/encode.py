@@ -5,13 +5,16 @@ is followed by silence for as long as the encoder can see, so that beyond it the
 """
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import track
+from rich.console import Console
+from rich.progress import Progress
 from torch import Tensor
 
 from audio.dataset import AudioFolder, Clip
@@ -19,8 +22,13 @@ from audio.files import read_audio
 from audio.latents import LatentClip, LatentFile, LatentSpec
 from audio.mel import LogMelSpectrogram
 from autoencoder.model import MelVAE
+from autoencoder.parts import Encoded, EncodedParts
 from training.command import answer, run_command, say
 from training.device import Device, choose_device
+
+# Pieces that are kept together: half a minute of work is the most that a kill can lose.
+PART_PIECES = 400
+TAIL_SECONDS = 0.3
 
 
 def encode(
@@ -57,36 +65,68 @@ def encode(
     folder = AudioFolder.scan(audio)
     say(folder.report())
     pieces = list(_pieces(folder, max_seconds, variants, gain_db, seed))
-    seconds = sum(piece.seconds for piece in pieces)
-    rate = network.mel.frame_rate / network.config.frames_per_latent
-    megabytes = seconds * rate * network.config.latent_channels * 2 * 2 / 2**20
-    say(
-        f"encoding {len(pieces)} pieces, {seconds / 60:.0f} minutes of audio; the latent file takes {megabytes:.0f} MiB"
-    )
     place = choose_device(device)
     encoder = _Encoder(network.to(place), place)
-    means, stds, rows = [], [], []
-    start = 0
-    for piece in track(pieces, "encoding", disable=not sys.stderr.isatty()):
-        mean, std, inside = encoder(piece)
-        means.append(mean)
-        stds.append(std)
-        rows.append((piece, start, mean.shape[1], inside))
-        start += mean.shape[1]
-    all_means, all_stds = torch.cat(means, dim=1), torch.cat(stds, dim=1)
-    spec = _spec(network, encoder.silence(), all_means, all_stds, rows)
-    clips = tuple(_row(piece, folder.root, first, frames) for piece, first, frames, _ in rows)
+    record = network.record
     lineage = {
-        "autoencoder": network.record.fingerprint if network.record else "",
+        "autoencoder": record.fingerprint if record else "",
         "data": folder.fingerprint(),
         "clips": len(folder.split("train")),
         "licences": folder.licences(),
     }
-    LatentFile(spec, clips, all_means.half(), all_stds.half(), lineage).save(out)
-    say(f"wrote {out}: {len(clips)} rows, {start} latent frames of {spec.channels} channels")
+    plan = lineage | {"max_seconds": max_seconds, "variants": variants, "gain_db": gain_db, "seed": seed}
+    say(_forecast(pieces, encoder))
+    parts = EncodedParts(out.with_name(f"{out.name}.parts"), plan)
+    encoded = _encoded(pieces, encoder, parts)
+    file = _latent_file(network, encoder.silence(), pieces, encoded, folder.root, lineage)
+    file.save(out)
+    parts.remove()
+    say(f"wrote {out}: {len(pieces)} rows, {file.mean.shape[1]} latent frames of {file.spec.channels} channels")
     answer(f"latents: {out}")
     config = "configs/oneshots/latent_diffusion.yaml"
     answer(f"next: python -m latent_diffusion fit -c {config} --data.latents {out}")
+
+
+def _forecast(pieces: Sequence["_Piece"], encoder: "_Encoder") -> str:
+    """How much there is to do, how long it takes and what disk it needs, from two timed pieces."""
+    seconds = sum(piece.seconds for piece in pieces)
+    longest = max(pieces, key=lambda piece: piece.seconds)
+    encoder(longest)
+    started = time.perf_counter()
+    encoder(longest)
+    took = (time.perf_counter() - started) / (longest.seconds + TAIL_SECONDS)
+    minutes = took * (seconds + TAIL_SECONDS * len(pieces)) / 60.0
+    rate = encoder.network.mel.frame_rate / encoder.factor
+    numbers = (seconds * rate + encoder.tail * len(pieces)) * encoder.network.config.latent_channels * 2
+    # Two bytes a number in the latent file, four in the parts that are kept until it is written.
+    return (
+        f"encoding {len(pieces)} pieces, {seconds / 60:.0f} minutes of audio: about {minutes:.1f} min; "
+        f"needs {numbers * 6 / 2**20:.0f} MiB of disk, the latent file takes {numbers * 2 / 2**20:.0f} MiB"
+    )
+
+
+def _encoded(pieces: Sequence["_Piece"], encoder: "_Encoder", parts: EncodedParts) -> list[Encoded]:
+    """Posteriors of all pieces; what an earlier run has finished is read, not done again."""
+    result: list[Encoded] = []
+    numbers = range(-(-len(pieces) // PART_PIECES))
+    done = [number for number in numbers if parts.load(number) is not None]
+    if done:
+        say(f"going on: {len(done)} of {len(numbers)} parts are already encoded")
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("encoding", total=len(pieces))
+        for number in numbers:
+            chosen = pieces[number * PART_PIECES : (number + 1) * PART_PIECES]
+            part = parts.load(number)
+            if part is None:
+                part = []
+                for piece in chosen:
+                    part.append(encoder(piece))
+                    progress.advance(bar)
+                parts.save(number, part)
+            else:
+                progress.advance(bar, len(chosen))
+            result += part
+    return result
 
 
 class _Piece:
@@ -130,8 +170,8 @@ class _Encoder:
         posterior = self.network.encode(self.front_end(waveform[None].to(self.device)))
         return posterior.mean[0].cpu(), posterior.std[0].cpu()
 
-    def __call__(self, piece: _Piece) -> tuple[Tensor, Tensor, int]:
-        """Posterior of a piece and its tail, and the number of latent frames inside the clip."""
+    def __call__(self, piece: _Piece) -> Encoded:
+        """Posterior of a piece and its tail."""
         mel = self.network.mel
         waveform, _ = read_audio(piece.clip.path, mel.sample_rate, piece.start, piece.seconds)
         signal = torch.from_numpy(waveform * np.float32(10.0 ** (piece.gain_db / 20.0)))
@@ -139,7 +179,7 @@ class _Encoder:
         frames = inside + self.tail
         needed = (frames + self.tail) * self.factor * mel.hop_length + mel.padding
         mean, std = self.posterior(torch.nn.functional.pad(signal, (0, needed - len(signal))))
-        return mean[:, :frames], std[:, :frames], inside
+        return Encoded(mean[:, :frames].contiguous(), std[:, :frames].contiguous(), inside)
 
     def silence(self) -> Tensor:
         """The latent frame of digital silence, far from any border, `(channels,)`."""
@@ -148,25 +188,35 @@ class _Encoder:
         return mean[:, 2 * self.tail]
 
 
-def _spec(
-    network: MelVAE, silence: Tensor, means: Tensor, stds: Tensor, rows: list[tuple[_Piece, int, int, int]]
-) -> LatentSpec:
-    """Statistics over the frames inside the training clips; the posterior's spread counts."""
-    inside = torch.zeros(means.shape[1], dtype=torch.bool)
-    for piece, first, _, frames in rows:
+def _latent_file(
+    network: MelVAE,
+    silence: Tensor,
+    pieces: Sequence[_Piece],
+    encoded: Sequence[Encoded],
+    root: Path,
+    lineage: dict[str, Any],
+) -> LatentFile:
+    """All pieces end to end; statistics of the frames inside the training clips, the posterior's spread included."""
+    rows, kept, start = [], [], 0
+    for piece, row in zip(pieces, encoded, strict=True):
+        rows.append(_row(piece, root, start, row.mean.shape[1]))
+        start += row.mean.shape[1]
         if piece.clip.split == "train":
-            inside[first : first + frames] = True
-    kept = means[:, inside].double()
-    variance = kept.var(dim=1) + stds[:, inside].double().square().mean(dim=1)
-    return LatentSpec(
+            kept.append((row.mean[:, : row.inside].double(), row.std[:, : row.inside].double()))
+    means, stds = (torch.cat(column, dim=1) for column in zip(*kept, strict=True))
+    variance = means.var(dim=1) + stds.square().mean(dim=1)
+    spec = LatentSpec(
         channels=network.config.latent_channels,
         frames_per_latent=network.config.frames_per_latent,
-        mean=tuple(kept.mean(dim=1).tolist()),
+        mean=tuple(means.mean(dim=1).tolist()),
         std=tuple(variance.sqrt().tolist()),
         mel=network.mel,
         encoder_fingerprint=network.record.parts["encoder"] if network.record else "",
         silence=tuple(silence.tolist()),
     )
+    mean = torch.cat([row.mean for row in encoded], dim=1).half()
+    std = torch.cat([row.std for row in encoded], dim=1).half()
+    return LatentFile(spec, tuple(rows), mean, std, lineage)
 
 
 def _row(piece: _Piece, root: Path, first: int, frames: int) -> LatentClip:

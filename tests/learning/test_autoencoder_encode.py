@@ -1,0 +1,54 @@
+"""Encoding a folder: what a kill leaves is used, and the latent file is the same as without the kill."""
+
+from pathlib import Path
+
+from audio.latents import LatentFile
+from autoencoder import encode
+
+
+class Counting(encode._Encoder):
+    """Counts the pieces, and stops like Ctrl-C after a number of them."""
+
+    calls = 0
+    stop_after = 10**9
+
+    def __call__(self, piece):
+        type(self).calls += 1
+        if self.calls > self.stop_after:
+            raise KeyboardInterrupt
+        return super().__call__(piece)
+
+
+def run(monkeypatch, stage_files, folder: Path, out: Path, stop_after: int = 10**9, *options: str) -> int:
+    """Encode; returns the pieces that were looked at, the two of the forecast included."""
+    monkeypatch.setattr(encode, "PART_PIECES", 3)
+    monkeypatch.setattr(encode, "_Encoder", Counting)
+    Counting.calls, Counting.stop_after = 0, stop_after
+    words = ["--checkpoint", str(stage_files["autoencoder"]), "--audio", str(folder), "--out", str(out)]
+    code = encode.main([*words, "--max_seconds", "0.3", "--variants", "2", "--device", "cpu", *options])
+    assert code == (0 if stop_after == 10**9 else 130)
+    return Counting.calls
+
+
+def test_a_kill_loses_one_part_at_most(sonic_pi_folder, stage_files, tmp_path, monkeypatch, capsys) -> None:
+    whole, halves = tmp_path / "whole.safetensors", tmp_path / "halves.safetensors"
+    everything = run(monkeypatch, stage_files, sonic_pi_folder, whole)
+    assert "MiB of disk" in capsys.readouterr().err
+    run(monkeypatch, stage_files, sonic_pi_folder, halves, 2 + 7)
+    assert not halves.exists()
+    capsys.readouterr()
+    again = run(monkeypatch, stage_files, sonic_pi_folder, halves)
+    assert again == everything - 6
+    assert "going on: 2 of" in capsys.readouterr().err
+    assert halves.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["halves.safetensors", "whole.safetensors"]
+
+
+def test_parts_of_another_plan_are_not_used(sonic_pi_folder, stage_files, tmp_path, monkeypatch) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    everything = run(monkeypatch, stage_files, sonic_pi_folder, first, 10**9, "--gain_db", "-3")
+    run(monkeypatch, stage_files, sonic_pi_folder, second, 2 + 7)
+    # A part that is cut short is done again, and so is every part of another plan.
+    assert run(monkeypatch, stage_files, sonic_pi_folder, second, 10**9, "--gain_db", "-3") == everything
+    assert second.read_bytes() == first.read_bytes()
+    assert LatentFile.load(second).spec.channels == 8
