@@ -22,6 +22,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAverag
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from audio.files import write_aside
 from training.checkpoint import load_checkpoint, seal_checkpoint
@@ -91,6 +92,21 @@ class RunReport(Callback):
         say(f"step {done}: {pl_module.monitor} {shown}, {_duration(elapsed)} gone, about {_duration(left)} to go")
 
 
+class PlateauStep(Callback):
+    """Shows each validation to a plateau schedule, before its checkpoint is written.
+
+    Lightning does it at the end of the epoch, after that checkpoint: a run that goes on from it would have missed one.
+    """
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Move the learning rate of every plateau schedule."""
+        if trainer.sanity_checking or not isinstance(pl_module, StageTraining):
+            return
+        for config in trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, ReduceLROnPlateau):
+                config.scheduler.step(float(trainer.callback_metrics[pl_module.monitor]))
+
+
 class StageCLI(LightningCLI):
     """Lightning's command line with fixed classes, early stopping, averaged weights and resuming built in."""
 
@@ -157,6 +173,7 @@ class StageCLI(LightningCLI):
                 save_on_train_epoch_end=False,
             ),
             RunReport(),
+            PlateauStep(),
         ]
         if sys.stderr.isatty():
             callbacks.append(RichProgressBar())

@@ -4,6 +4,7 @@ The random numbers of a training step (noise, times, dropout) are a function of 
 its data (see `training.data`): resuming equals not having stopped.
 """
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,13 @@ class StageTraining(LightningModule):
             load_weights(self.model, weights, self.init_from)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """One optimiser with one schedule, stepped after every batch (plateau: after every validation)."""
+        """One optimiser with one schedule, stepped after every batch (plateau: by `PlateauStep`, after validations)."""
         optimiser = build_optimiser(self.model.parameters(), self.optimiser_config)
         schedule = build_schedule(optimiser, self.schedule_config, self.trainer.max_steps)
         if self.schedule_config.name == "plateau":
             return {
                 "optimizer": optimiser,
-                "lr_scheduler": {"scheduler": schedule, "monitor": self.monitor, "interval": "epoch"},
+                "lr_scheduler": {"scheduler": schedule, "monitor": self.monitor, "frequency": sys.maxsize},
             }
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -180,9 +180,6 @@ class VocoderTraining(StageTraining):
         if not self.trainer.sanity_checking:
             self.log("validation/griffin_lim_distance", theirs)
             self.log("validation/ratio_to_griffin_lim", ours / theirs)
-            # Here, before the checkpoint of this validation is written.
-            for plateau in (item for item in _listed(self.lr_schedulers()) if isinstance(item, ReduceLROnPlateau)):
-                plateau.step(ours)
 
 
 def _optimisers(module: VocoderTraining) -> OptimizerLRScheduler:
