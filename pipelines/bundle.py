@@ -176,26 +176,13 @@ def write_bundle(
     except OSError as error:
         raise ValueError(f"out: '{out}' cannot be written ({error.strerror})") from error
     try:
-        entries = {}
-        for kind, (record, weights) in stages.items():
-            path = aside / f"{kind}.safetensors"
-            save_stage(path, record, weights, dtype)
-            entries[kind] = {
-                "file": path.name,
-                "fingerprint": record.fingerprint,
-                "sha256": file_hash(path),
-                "parameters": sum(value.numel() for value in weights.values()),
-                "bytes": path.stat().st_size,
-                "training": record.training,
-                "lineage": record.lineage,
-            }
         page = {
             "format": BUNDLE_FORMAT,
             "name": name,
             "mel": stages["autoencoder"][0].config["mel"],
             "defaults": asdict(defaults),
             "licences": sorted({text for record, _ in stages.values() for text in record.licences}),
-            "stages": entries,
+            "stages": {kind: _write_stage(aside, kind, *stage, dtype) for kind, stage in stages.items()},
         }
         with write_aside(aside / BUNDLE_NAME) as file:
             file.write_text(json.dumps(page, indent=2) + "\n", encoding="utf-8")
@@ -209,6 +196,23 @@ def write_bundle(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return page
+
+
+def _write_stage(
+    folder: Path, kind: str, record: StageRecord, weights: dict[str, Tensor], dtype: torch.dtype
+) -> dict[str, Any]:
+    """Write one stage; returns its entry on the bundle's page."""
+    path = folder / f"{kind}.safetensors"
+    save_stage(path, record, weights, dtype)
+    return {
+        "file": path.name,
+        "fingerprint": record.fingerprint,
+        "sha256": file_hash(path),
+        "parameters": sum(value.numel() for value in weights.values()),
+        "bytes": path.stat().st_size,
+        "training": record.training,
+        "lineage": record.lineage,
+    }
 
 
 def _copy_card(card: Path | None, out: Path, aside: Path) -> None:

@@ -20,17 +20,23 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def sonic_pi_folder() -> Path:
-    """A folder of real recordings (CC0, 22 MB), fetched once; skipped where impossible, but never under CI."""
+def sonic_pi_package() -> Path:
+    """A package of real recordings (CC0, 22 MB), fetched once; skipped where impossible, but never under CI."""
+    from pipelines.recipes import sonic_pi
     from pipelines.recipes.packages import fetch_package
 
     try:
-        folder = fetch_package("sonic-pi-samples")
+        return fetch_package(sonic_pi.PACKAGE)
     except ValueError as error:
         if os.environ.get("CI") == "true":
             pytest.fail(f"real audio is required under CI: {error}")
         pytest.skip(f"no real audio here: {error}")
-    samples = next(folder.rglob("bd_808.flac")).parent
+
+
+@pytest.fixture(scope="session")
+def sonic_pi_folder(sonic_pi_package: Path) -> Path:
+    """The folder of its recordings."""
+    samples = next(sonic_pi_package.rglob("bd_808.flac")).parent
     assert len(list(samples.glob("*.flac"))) > 100
     return samples
 

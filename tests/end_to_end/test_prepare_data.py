@@ -1,7 +1,6 @@
 """The recipe from packages to a folder: real recordings, a small plan, killed and resumed, equal each time."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -22,20 +21,9 @@ KEYS = ["file_name", "text", "label", "family", "instrument", "pitch", "velocity
 
 
 @pytest.fixture(scope="module")
-def samples():
-    """The unpacked package of Sonic Pi's samples."""
-    try:
-        return fetch_package(sonic_pi.PACKAGE)
-    except ValueError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
-def plan_of_samples(samples):
+def plan_of_samples(sonic_pi_package):
     """A plan of the real recordings of one package."""
-    plan = oneshots.Plan(recorded=sonic_pi.list_clips(samples))
+    plan = oneshots.Plan(recorded=sonic_pi.list_clips(sonic_pi_package))
     sides = oneshots._recorded_sides(plan)
     return [(oneshots.replace(clip, split=sides[clip.file_name]), path) for clip, path in plan.recorded]
 
@@ -134,9 +122,9 @@ def test_misspelt_command_is_one_line(words, capsys):
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
-def test_fetching_twice_gives_the_same_folder_without_apt(samples, monkeypatch):
+def test_fetching_twice_gives_the_same_folder_without_apt(sonic_pi_package, monkeypatch):
     monkeypatch.setattr(packages.shutil, "which", lambda name: None)
-    assert fetch_package(sonic_pi.PACKAGE) == samples
+    assert fetch_package(sonic_pi.PACKAGE) == sonic_pi_package
 
 
 def test_share_alike_kits_come_only_when_asked_for():
