@@ -4,6 +4,7 @@ torchaudio's own `load` and `save` need TorchCodec; libsndfile (the `soundfile` 
 needed here. A waveform inside the project is float32 in [-1, 1], mono: stereo is averaged at this door.
 """
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -145,6 +146,12 @@ def write_aside(path: Path) -> Iterator[Path]:
     finally:
         if aside is not None and aside.exists():
             aside.unlink()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _reason(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from audio.dataset import AudioFolder, Clip
-from audio.files import read_audio
+from audio.files import file_hash, read_audio
 from audio.latents import LatentClip, LatentFile, LatentSpec
 from audio.mel import LogMelSpectrogram
 from autoencoder.model import MelVAE
@@ -26,9 +26,10 @@ from autoencoder.parts import Encoded, EncodedParts
 from training.command import answer, run_command, say
 from training.device import Device, choose_device
 
-# Pieces that are kept together: half a minute of work is the most that a kill can lose.
-PART_PIECES = 400
-TAIL_SECONDS = 0.3
+# Pieces that are kept together: the most that a kill can lose.
+PART_PIECES = 200
+# Grows when the same plan gives other numbers.
+PARTS_FORMAT = 1
 
 
 def encode(
@@ -64,39 +65,56 @@ def encode(
     network = MelVAE.from_checkpoint(checkpoint)
     folder = AudioFolder.scan(audio)
     say(folder.report())
-    pieces = list(_pieces(folder, max_seconds, variants, gain_db, seed))
+    if not folder.split("train"):
+        raise ValueError(f"audio: '{audio}' has no clip of the training split")
     place = choose_device(device)
     encoder = _Encoder(network.to(place), place)
-    record = network.record
     lineage = {
-        "autoencoder": record.fingerprint if record else "",
+        "autoencoder": network.record.fingerprint if network.record else "",
         "data": folder.fingerprint(),
         "clips": len(folder.split("train")),
         "licences": folder.licences(),
     }
-    plan = lineage | {"max_seconds": max_seconds, "variants": variants, "gain_db": gain_db, "seed": seed}
-    say(_forecast(pieces, encoder))
-    parts = EncodedParts(out.with_name(f"{out.name}.parts"), plan)
-    encoded = _encoded(pieces, encoder, parts)
-    file = _latent_file(network, encoder.silence(), pieces, encoded, folder.root, lineage)
-    file.save(out)
-    parts.remove()
+    options = {"max_seconds": max_seconds, "variants": variants, "gain_db": gain_db, "seed": seed}
+    parts = EncodedParts(out.with_name(f"{out.name}.parts"), _plan(checkpoint, folder, place, options))
+    pieces = list(_pieces(folder, max_seconds, variants, gain_db, seed))
+    with parts.held():
+        encoded = _encoded(pieces, encoder, parts)
+        file = _latent_file(network, encoder.silence(), pieces, encoded, folder.root, lineage)
+        file.save(out)
+        parts.remove()
     say(f"wrote {out}: {len(pieces)} rows, {file.mean.shape[1]} latent frames of {file.spec.channels} channels")
     answer(f"latents: {out}")
     config = "configs/oneshots/latent_diffusion.yaml"
     answer(f"next: python -m latent_diffusion fit -c {config} --data.latents {out}")
 
 
+def _plan(checkpoint: Path, folder: AudioFolder, place: torch.device, options: dict[str, Any]) -> dict[str, Any]:
+    """All that decides the result: the file of weights, each clip as the disk knows it, the options, this code."""
+    stats = [(str(clip.path), clip.path.stat()) for clip in folder.clips]
+    return {
+        "format": PARTS_FORMAT,
+        "part_pieces": PART_PIECES,
+        "checkpoint": file_hash(checkpoint),
+        "clips": [[name, clip.st_size, clip.st_mtime_ns] for name, clip in stats],
+        "splits": [clip.split for clip in folder.clips],
+        "device": place.type,
+        **options,
+    }
+
+
 def _forecast(pieces: Sequence["_Piece"], encoder: "_Encoder") -> str:
-    """How much there is to do, how long it takes and what disk it needs, from two timed pieces."""
-    seconds = sum(piece.seconds for piece in pieces)
+    """How much there is to do, how long it takes and what disk it needs, from one timed piece."""
+    rate = encoder.network.mel.frame_rate / encoder.factor
+    # Behind each clip the encoder looks at silence: for its own tail, and for the reach of that.
+    tail = 2 * encoder.tail / rate
     longest = max(pieces, key=lambda piece: piece.seconds)
     encoder(longest)
     started = time.perf_counter()
     encoder(longest)
-    took = (time.perf_counter() - started) / (longest.seconds + TAIL_SECONDS)
-    minutes = took * (seconds + TAIL_SECONDS * len(pieces)) / 60.0
-    rate = encoder.network.mel.frame_rate / encoder.factor
+    took = (time.perf_counter() - started) / (longest.seconds + tail)
+    seconds = sum(piece.seconds for piece in pieces)
+    minutes = took * (seconds + tail * len(pieces)) / 60.0
     numbers = (seconds * rate + encoder.tail * len(pieces)) * encoder.network.config.latent_channels * 2
     # Two bytes a number in the latent file, four in the parts that are kept until it is written.
     return (
@@ -107,26 +125,21 @@ def _forecast(pieces: Sequence["_Piece"], encoder: "_Encoder") -> str:
 
 def _encoded(pieces: Sequence["_Piece"], encoder: "_Encoder", parts: EncodedParts) -> list[Encoded]:
     """Posteriors of all pieces; what an earlier run has finished is read, not done again."""
-    result: list[Encoded] = []
-    numbers = range(-(-len(pieces) // PART_PIECES))
-    done = [number for number in numbers if parts.load(number) is not None]
-    if done:
-        say(f"going on: {len(done)} of {len(numbers)} parts are already encoded")
+    chosen = {start // PART_PIECES: pieces[start : start + PART_PIECES] for start in range(0, len(pieces), PART_PIECES)}
+    missing = [number for number in chosen if not parts.done(number)]
+    if len(missing) < len(chosen):
+        say(f"going on: {len(chosen) - len(missing)} of {len(chosen)} parts are already encoded")
+    if missing:
+        say(_forecast([piece for number in missing for piece in chosen[number]], encoder))
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task("encoding", total=len(pieces))
-        for number in numbers:
-            chosen = pieces[number * PART_PIECES : (number + 1) * PART_PIECES]
-            part = parts.load(number)
-            if part is None:
-                part = []
-                for piece in chosen:
-                    part.append(encoder(piece))
-                    progress.advance(bar)
-                parts.save(number, part)
-            else:
-                progress.advance(bar, len(chosen))
-            result += part
-    return result
+        bar = progress.add_task("encoding", total=sum(len(chosen[number]) for number in missing))
+        for number in missing:
+            part = []
+            for piece in chosen[number]:
+                part.append(encoder(piece))
+                progress.advance(bar)
+            parts.save(number, part)
+    return [row for number in chosen for row in parts.load(number)]
 
 
 class _Piece:

@@ -1,23 +1,29 @@
 """What an interrupted encoding has already done, so that it need not be done again.
 
-A folder beside the latent file, one safetensors file for some hundred pieces, and a page that says of what. A page of
-another plan (other weights, another folder, other options) empties the folder.
+A folder beside the latent file, one safetensors file for some hundred pieces. Each carries the fingerprint of its plan:
+all that decides the result. A part of another plan (other weights, audio or options) is done again. One process at a
+time works in the folder.
 """
 
+import contextlib
+import hashlib
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from audio.files import write_aside
 
-PAGE = "plan.json"
+PLAN_KEY = "melisma_plan"
+LOCK_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -41,27 +47,45 @@ class EncodedParts:
     Args:
         folder: where they are kept.
         plan: all that decides the result, as JSON knows it.
-
-    Raises:
-        ValueError: the folder cannot be written.
     """
 
     def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
         self.folder = folder
-        page = json.dumps(plan, sort_keys=True)
-        known = folder / PAGE
-        if known.is_file() and known.read_text(encoding="utf-8") == page:
-            return
-        shutil.rmtree(folder, ignore_errors=True)
-        with write_aside(known) as aside:
-            aside.write_text(page, encoding="utf-8")
+        self.plan = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
-    def load(self, number: int) -> list[Encoded] | None:
-        """The pieces of one part; None where it is not done."""
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes out; the system lets go when the process dies, however it dies.
+
+        Raises:
+            ValueError: another process encodes to the same place, or the folder cannot be written.
+        """
         try:
-            tensors = load_file(self._path(number))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / ".lock", timeout=LOCK_SECONDS)
+            lock.acquire()
+        except Timeout as error:
+            raise ValueError(
+                f"another process encodes into '{self.folder}'; stop it, or choose another --out"
+            ) from error
+        except OSError as error:
+            raise ValueError(f"'{self.folder}' cannot be written ({error.strerror})") from error
+        with lock:
+            # The process that was waited for has removed it.
+            self.folder.mkdir(exist_ok=True)
+            yield
+
+    def done(self, number: int) -> bool:
+        """Whether a part of this plan is there, by its header alone."""
+        try:
+            with safe_open(str(self._path(number)), framework="pt") as file:
+                return bool((file.metadata() or {}).get(PLAN_KEY) == self.plan)
         except (OSError, SafetensorError):
-            return None
+            return False
+
+    def load(self, number: int) -> list[Encoded]:
+        """The pieces of a part that is done."""
+        tensors = load_file(self._path(number))
         lengths, inside = (tensors[name].tolist() for name in ("lengths", "inside"))
         means, stds = (torch.split(tensors[name], lengths, dim=1) for name in ("mean", "std"))
         return [Encoded(*row) for row in zip(means, stds, inside, strict=True)]
@@ -79,7 +103,7 @@ class EncodedParts:
             "inside": torch.tensor([piece.inside for piece in pieces]),
         }
         with write_aside(self._path(number)) as aside:
-            save_file(tensors, aside)
+            save_file(tensors, aside, metadata={PLAN_KEY: self.plan})
 
     def remove(self) -> None:
         """All of it, once the whole is written."""

@@ -20,8 +20,9 @@ from autoencoder.losses import MelVAELoss, frame_weights, vae_loss
 from autoencoder.model import MelVAE, MelVAEConfig
 from benchmarks.conftest import ROOT, Bench
 from latent_diffusion.conditioning import ConditioningConfig, ConditionInputs
+from latent_diffusion.config import LatentDiffusionConfig
 from latent_diffusion.flow import mix, target
-from latent_diffusion.model import LatentDiffusion, LatentDiffusionConfig
+from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.network import NetworkConfig
 from latent_diffusion.paths import PathConfig
 from vocoder.discriminators import Discriminators, GanConfig
@@ -101,6 +102,7 @@ def test_latent_diffusion(bench: Bench, mel: MelConfig) -> None:
             max_seconds=values["data"]["lengths"]["max_seconds"],
         )
     )
+    network.preconditioner.assume_white()
     batch = values["data"]["batch_size"]
     data = torch.randn(batch, vae.latent_channels, 64)
     noise, time = torch.randn_like(data), torch.rand(batch)

@@ -16,7 +16,11 @@ from torch.utils.data import Dataset, Sampler
 
 from audio.dataset import NUMBERS
 from audio.latents import LatentClip, LatentFile
-from latent_diffusion.conditioning import LOGARITHMIC, NO_LABEL
+from latent_diffusion.conditioning import LOGARITHMIC, NO_LABEL, ConditioningConfig
+from latent_diffusion.config import LatentDiffusionConfig
+from latent_diffusion.network import NetworkConfig
+from latent_diffusion.paths import PathConfig
+from latent_diffusion.text import text_encoder
 
 # Draws are sorted by length among so many batches at a time.
 BATCHES_SORTED_TOGETHER = 8
@@ -105,6 +109,54 @@ def split_clips(file: LatentFile, split: str) -> tuple[LatentClip, ...]:
     if not clips:
         raise ValueError(f"the latent file holds no clip of split '{split}'")
     return clips
+
+
+def training_frames(file: LatentFile) -> tuple[Tensor, Tensor]:
+    """Whitened posterior means of all training clips, and the variance that draws of the posterior add.
+
+    Returns:
+        `(channels, frames)` and `(channels,)`, float32.
+    """
+    clips = split_clips(file, "train")
+    parts = [slice(clip.start, clip.start + clip.frames) for clip in clips]
+    mean = torch.cat([file.mean[:, part] for part in parts], dim=1)
+    spread = torch.cat([file.std[:, part] for part in parts], dim=1)
+    noise = spread.float().square().mean(dim=1) / torch.tensor(file.spec.std).square()
+    return file.spec.whiten(mean.float()[None])[0], noise
+
+
+def stage_config_of(
+    file: LatentFile,
+    seconds: tuple[float, float],
+    network: NetworkConfig,
+    path: PathConfig,
+    prediction: str,
+    encoder: str,
+) -> LatentDiffusionConfig:
+    """The stage's config: sizes from the YAML, meaning from the latent file.
+
+    Args:
+        file: spec, labels and number ranges come from it.
+        seconds: shortest and longest total length.
+        network: sizes.
+        path: between noise and data.
+        prediction: of the network.
+        encoder: name of the text encoder.
+    """
+    clips = split_clips(file, "train")
+    return LatentDiffusionConfig(
+        network=network,
+        path=path,
+        prediction=prediction,
+        conditioning=ConditioningConfig(
+            text_encoder=encoder,
+            text_width=text_encoder(encoder).width,
+            labels=known_labels(clips),
+            number_ranges=number_ranges(clips, seconds),
+        ),
+        latents=file.spec,
+        max_seconds=seconds[1],
+    )
 
 
 class LatentDraws(Sampler[Draw]):

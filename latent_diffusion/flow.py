@@ -128,6 +128,43 @@ def data_and_noise(
     return alpha * latents - sigma * prediction_value, sigma * latents + alpha * prediction_value
 
 
+def gaussian_prediction(
+    variance: Tensor, time: Tensor, path: PathConfig, prediction: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The best prediction at x_t when data are Gaussian, number by number: what is left for a network is of unit size.
+
+    Data of N(0, variance) make x_t of variance scale^2 = alpha^2 variance + sigma^2, and a prediction p data + q noise
+
+        prediction = share x_t + spread z,    share = (p alpha variance + q sigma) / scale^2,
+                                              spread = |p sigma - q alpha| sqrt(variance) / scale
+
+    with z of unit variance and independent of x_t. (Karras et al., "Elucidating the Design Space of Diffusion-Based
+    Generative Models", 2022, appendix B.6, asks the same of its preconditioning: c_skip is share, c_out is spread,
+    c_in is 1 / scale; there for one variance and one prediction.)
+
+    Args:
+        variance: of whitened data, `(channels,)`, positive.
+        time: `(batch,)`.
+        path: between noise and data.
+        prediction: velocity, noise or v.
+
+    Returns:
+        scale, share and spread, each `(batch, channels, 1)`, float32.
+
+    Raises:
+        ValueError: a prediction that the path does not know.
+    """
+    check_prediction(prediction, path)
+    alpha, sigma = (value[:, None, None] for value in alpha_sigma(path, time))
+    variance = variance.to(alpha)[None, :, None]
+    one, zero = torch.ones_like(alpha), torch.zeros_like(alpha)
+    of_data, of_noise = {"velocity": (one, -one), "noise": (zero, one), "v": (-sigma, alpha)}[prediction]
+    power = alpha.square() * variance + sigma.square()
+    share = (of_data * alpha * variance + of_noise * sigma) / power
+    spread = (of_data * sigma - of_noise * alpha).abs() * (variance / power).sqrt()
+    return power.sqrt().float(), share.float(), spread.float()
+
+
 def time_quantile(position: Tensor, path: PathConfig, config: TimeConfig) -> Tensor:
     """Times of the training distribution, from positions in (0, 1).
 

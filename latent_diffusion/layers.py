@@ -4,6 +4,8 @@
     rotary positions  pairs of a query's numbers are turned by position * frequency; keys too, so that only the
                       distance between two frames counts            Su et al., "RoFormer", 2021, equation 34
     SwiGLU            (silu(x W1) * x W2) W3                        Shazeer, "GLU Variants", 2020, equation 6
+    positions         sines and cosines of a frame's distance from the start are added to it: a struck sound begins
+                      there, and distances between frames do not say where that is
     adaLN-zero        x + gate * f((1 + scale) * norm(x) + shift)   Peebles, Xie, "DiT", 2023, section 3.2
 
 Gates and the output of cross-attention start at zero, so that a new block is the identity.
@@ -18,6 +20,8 @@ from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
 NORM_EPSILON = 1e-6
 ROTARY_BASE = 10_000.0
+POSITION_PERIODS = (3.0, 600.0)
+POSITION_FEATURES = 24
 TIME_FEATURES = 256
 TIME_SCALE = 1000.0
 
@@ -53,6 +57,34 @@ def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
     """Turn queries or keys `(batch, heads, frames, head_width)` by their positions."""
     cosine, sine = table
     return x * cosine.to(x) + x.roll(x.shape[-1] // 2, dims=-1) * sine.to(x)
+
+
+class PositionEmbedding(nn.Module):
+    """How far each frame is from the start: sines and cosines of periods spread evenly in ratio, and a decay.
+
+    It starts at zero, as an addition that the network finds when it needs it.
+
+    Args:
+        width: of the frames.
+    """
+
+    rates: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        shortest, longest = (math.log(period) for period in POSITION_PERIODS)
+        periods = torch.linspace(shortest, longest, POSITION_FEATURES).exp()
+        self.register_buffer("rates", 2.0 * math.pi / periods, persistent=False)
+        self.layer = nn.Linear(2 * POSITION_FEATURES + 1, width)
+        nn.init.zeros_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+
+    def forward(self, frames: int) -> Tensor:
+        """`(frames, width)`."""
+        position = torch.arange(frames, device=self.rates.device, dtype=torch.float32)[:, None]
+        angles = position * self.rates
+        result: Tensor = self.layer(torch.cat([angles.sin(), angles.cos(), torch.exp(-0.5 * position)], dim=-1))
+        return result
 
 
 class SelfAttention(nn.Module):

@@ -4,9 +4,7 @@ Whitening is done at this door: the network works on latents of zero mean and un
 ones. Nothing here is random: noise comes from the caller, and the same noise gives the same latents.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from audio.latents import LatentSpec
-from latent_diffusion.conditioning import Condition, Conditioner, ConditioningConfig, ConditionInputs
-from latent_diffusion.flow import check_prediction, data_and_noise, frame_mask
+from latent_diffusion.conditioning import Condition, Conditioner, ConditionInputs
+from latent_diffusion.config import LatentDiffusionConfig
+from latent_diffusion.flow import data_and_noise, frame_mask, gaussian_prediction
 from latent_diffusion.guidance import guided_field
-from latent_diffusion.network import DiffusionTransformer, NetworkConfig
-from latent_diffusion.paths import PathConfig
+from latent_diffusion.network import DiffusionTransformer
+from latent_diffusion.preconditioning import Preconditioner
 from latent_diffusion.solvers import (
     DEFAULT_SOLVER_STEPS,
     SOLVERS,
@@ -39,68 +38,8 @@ KIND = "latent_diffusion"
 FLOW_SOLVERS = {"euler": euler, "midpoint": midpoint, "heun": heun}
 
 
-@dataclass(frozen=True)
-class LatentDiffusionConfig:
-    """All that is needed to build the stage again.
-
-    Args:
-        network: sizes.
-        path: between noise and data.
-        prediction: velocity, noise or v.
-        conditioning: what it understands.
-        latents: what it makes.
-        max_seconds: longest total length it was trained on.
-
-    Raises:
-        ValueError: a prediction that does not fit the path.
-    """
-
-    network: NetworkConfig
-    path: PathConfig
-    prediction: str
-    conditioning: ConditioningConfig
-    latents: LatentSpec
-    max_seconds: float
-
-    def __post_init__(self) -> None:
-        """Check what belongs together."""
-        check_prediction(self.prediction, self.path)
-        if not 0.0 < self.max_seconds < math.inf:
-            raise ValueError(f"max_seconds: expected a positive number, got {self.max_seconds}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain containers."""
-        return {
-            "network": asdict(self.network),
-            "path": asdict(self.path),
-            "prediction": self.prediction,
-            "conditioning": self.conditioning.to_dict(),
-            "latents": self.latents.to_dict(),
-            "max_seconds": self.max_seconds,
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "LatentDiffusionConfig":
-        """The inverse of `to_dict`.
-
-        Raises:
-            ValueError: a missing or unknown field.
-        """
-        try:
-            return cls(
-                network=NetworkConfig(**values["network"]),
-                path=PathConfig(**values["path"]),
-                prediction=values["prediction"],
-                conditioning=ConditioningConfig(**values["conditioning"]),
-                latents=LatentSpec.from_dict(values["latents"]),
-                max_seconds=float(values["max_seconds"]),
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"latent_diffusion config: missing or unknown field ({error})") from error
-
-
 class LatentDiffusion(nn.Module):
-    """Network and conditioners.
+    """Network, conditioners and preconditioner.
 
     Args:
         config: everything.
@@ -112,6 +51,7 @@ class LatentDiffusion(nn.Module):
         self.record: StageRecord | None = None
         self.network = DiffusionTransformer(config.latents.channels, config.network)
         self.conditioner = Conditioner(config.conditioning, config.network.width)
+        self.preconditioner = Preconditioner(config.latents.channels)
 
     @classmethod
     def from_checkpoint(cls, path: Path) -> "LatentDiffusion":
@@ -150,9 +90,24 @@ class LatentDiffusion(nn.Module):
         return SOLVERS[self.config.path.name]
 
     def forward(self, latents: Tensor, time: Tensor, condition: Condition, mask: Tensor | None = None) -> Tensor:
-        """The network's prediction at whitened x_t; arguments as in `DiffusionTransformer`."""
-        result: Tensor = self.network(latents, time, condition, mask)
-        return result
+        """The prediction at whitened x_t: the best linear one, and what the network adds to it.
+
+        Args:
+            latents: x_t, `(batch, channels, latent_frames)`.
+            time: `(batch,)`, 0 noise, 1 data.
+            condition: of each row.
+            mask: `(batch, latent_frames)`, True where a frame is part of its row; None where all are.
+
+        Returns:
+            velocity, noise or v, float32, the shape of `latents`; frames beyond a row's end mean nothing.
+        """
+        precondition = self.preconditioner
+        rotated = precondition.rotate(latents)
+        scale, share, spread = gaussian_prediction(
+            precondition.variance, time, self.config.path, self.config.prediction
+        )
+        added: Tensor = self.network(rotated / scale, time, condition, mask)
+        return precondition.rotate_back(share * rotated + spread * added.float())
 
     @torch.no_grad()
     def encode_conditions(
@@ -241,20 +196,31 @@ class LatentDiffusion(nn.Module):
         if solver in FLOW_SOLVERS:
             whitened = FLOW_SOLVERS[solver](field, noise, times, on_step)
         else:
-            path, prediction = self.config.path, self.config.prediction
-
-            def denoiser(x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-                return data_and_noise(field(x, time), x, time, path, prediction)
-
-            if solver == "ddim":
-                whitened = ddim(denoiser, noise, times, path, on_step)
-            else:
-                whitened = ancestral(denoiser, noise, times, path, row_noise(noise, valid_frames), on_step)
+            whitened = self._denoise(solver, field, noise, times, valid_frames, on_step)
         latents = self.spec.unwhiten(whitened)
         if mask is None:
             return latents
         silence = torch.tensor(self.spec.silence, device=latents.device)[:, None]
         return torch.where(mask[:, None], latents, silence)
+
+    def _denoise(
+        self,
+        solver: str,
+        field: Field,
+        noise: Tensor,
+        times: Tensor,
+        valid_frames: Tensor | None,
+        on_step: OnStep | None,
+    ) -> Tensor:
+        """Solvers of variance-preserving diffusion, which ask for data and noise."""
+        path, prediction = self.config.path, self.config.prediction
+
+        def denoiser(x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+            return data_and_noise(field(x, time), x, time, path, prediction)
+
+        if solver == "ddim":
+            return ddim(denoiser, noise, times, path, on_step)
+        return ancestral(denoiser, noise, times, path, row_noise(noise, valid_frames), on_step)
 
     def _field(self, condition: Condition, guidance_scale: float, mask: Tensor | None) -> Field:
         """The guided network as a function of noisy latents and time."""

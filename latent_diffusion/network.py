@@ -4,10 +4,10 @@ Peebles, Xie, "Scalable Diffusion Models with Transformers", 2023, on sequences:
 beyond a row's end are masked in attention and touch nothing else, so one model covers many lengths and padding changes
 nothing.
 
-    prediction = share(t, condition) * x_t + transformer(x_t, t, condition)
+    result = skip(t, condition) * x + transformer(x, t, condition)
 
-The first term is ours: norms hide how large x_t is, but noise is nearly x_t where t is near 0, and every other
-prediction has a part that is linear in x_t too. It starts at zero, as the second does.
+x is x_t at unit size and the result is what the best linear prediction leaves (`preconditioning`). The first term is
+ours: norms hide how large a row of x is, and rows differ in it. It starts at zero, as the second does.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from latent_diffusion.conditioning import Condition
-from latent_diffusion.layers import Block, Modulation, RMSNorm, TimeEmbedding, rotary_table
+from latent_diffusion.layers import Block, Modulation, PositionEmbedding, RMSNorm, TimeEmbedding, rotary_table
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class DiffusionTransformer(nn.Module):
         self.config = config
         width = config.width
         self.input = nn.Linear(channels, width)
+        self.position = PositionEmbedding(width)
         self.time = TimeEmbedding(width)
         self.vector = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.blocks = nn.ModuleList(
@@ -91,18 +92,19 @@ class DiffusionTransformer(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, latents: Tensor, time: Tensor, condition: Condition, mask: Tensor | None = None) -> Tensor:
-        """Predict.
+        """What the best linear prediction leaves.
 
         Args:
-            latents: x_t, `(batch, channels, latent_frames)`.
+            latents: x_t at unit size, `(batch, channels, latent_frames)`.
             time: `(batch,)`, 0 noise, 1 data.
             condition: of each row.
             mask: `(batch, latent_frames)`, True where a frame is part of its row; None where all are.
 
         Returns:
-            the prediction, the shape of `latents`; frames beyond a row's end mean nothing.
+            the shape of `latents`; frames beyond a row's end mean nothing.
         """
         x = self.input(rearrange(latents, "batch channels frames -> batch frames channels"))
+        x = x + self.position(x.shape[1]).to(x)
         vector = self.time(time) + self.vector(condition.vector)
         table = rotary_table(x.shape[1], self.config.width // self.config.heads, x.device)
         token_mask = rearrange(condition.mask, "batch tokens -> batch 1 1 tokens")
@@ -111,9 +113,5 @@ class DiffusionTransformer(nn.Module):
             x = block(x, vector, condition.tokens, token_mask, table, frame_mask)
         shift, scale = self.modulation(vector)
         result: Tensor = self.output(self.norm(x) * (1.0 + scale) + shift)
-        return rearrange(result, "batch frames channels -> batch channels frames") + self._share(vector) * latents
-
-    def _share(self, vector: Tensor) -> Tensor:
-        """How much of x_t itself is part of the prediction, `(batch, channels, 1)`."""
-        share: Tensor = self.skip(silu(vector))
-        return share[..., None]
+        skipped: Tensor = self.skip(silu(vector))[..., None] * latents
+        return rearrange(result, "batch frames channels -> batch channels frames") + skipped

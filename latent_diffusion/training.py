@@ -10,15 +10,17 @@ from torch.utils.data import DataLoader
 
 from audio.balance import balanced_weights
 from audio.latents import LatentClip, LatentFile
-from latent_diffusion.conditioning import ConditionDropout, ConditioningConfig, ConditionInputs
+from latent_diffusion.conditioning import ConditionDropout, ConditionInputs
+from latent_diffusion.config import LatentDiffusionConfig
 from latent_diffusion.data import (
     LatentClips,
     LatentDraws,
     LengthConfig,
     collate,
     known_labels,
-    number_ranges,
     split_clips,
+    stage_config_of,
+    training_frames,
     validation_draws,
 )
 from latent_diffusion.flow import (
@@ -31,7 +33,7 @@ from latent_diffusion.flow import (
     mix,
     target,
 )
-from latent_diffusion.model import KIND, LatentDiffusion, LatentDiffusionConfig
+from latent_diffusion.model import KIND, LatentDiffusion
 from latent_diffusion.network import NetworkConfig
 from latent_diffusion.paths import PathConfig
 from latent_diffusion.text import CaptionTable, text_encoder
@@ -166,11 +168,12 @@ class LatentDiffusionTraining(StageTraining):
         compile_network: bool = False,
     ) -> None:
         super().__init__(optimiser, schedule, init_from)
+        file = LatentFile.load(latents)
         self.model = LatentDiffusion(
-            stage_config_of(
-                LatentFile.load(latents), (min_seconds, max_seconds), network, path, prediction, text_encoder
-            )
+            stage_config_of(file, (min_seconds, max_seconds), network, path, prediction, text_encoder)
         )
+        # A warm start brings its own directions: its network knows no others.
+        self.model.preconditioner.measure(*training_frames(file))
         self.latents_path = Path(latents)
         self.times = times
         self.condition_dropout = condition_dropout
@@ -264,37 +267,3 @@ class LatentDiffusionTraining(StageTraining):
         if self.decoder is not None:
             for row, waveform in enumerate(self.decoder(made)):
                 log_audio(self, f"made_{row}", waveform, self.model.spec.mel.sample_rate)
-
-
-def stage_config_of(
-    file: LatentFile,
-    seconds: tuple[float, float],
-    network: NetworkConfig,
-    path: PathConfig,
-    prediction: str,
-    encoder: str,
-) -> LatentDiffusionConfig:
-    """The stage's config: sizes from the YAML, meaning from the latent file.
-
-    Args:
-        file: spec, labels and number ranges come from it.
-        seconds: shortest and longest total length.
-        network: sizes.
-        path: between noise and data.
-        prediction: of the network.
-        encoder: name of the text encoder.
-    """
-    clips = split_clips(file, "train")
-    return LatentDiffusionConfig(
-        network=network,
-        path=path,
-        prediction=prediction,
-        conditioning=ConditioningConfig(
-            text_encoder=encoder,
-            text_width=text_encoder(encoder).width,
-            labels=known_labels(clips),
-            number_ranges=number_ranges(clips, seconds),
-        ),
-        latents=file.spec,
-        max_seconds=seconds[1],
-    )

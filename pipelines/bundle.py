@@ -4,7 +4,6 @@
 (format, fingerprints, hashes, defaults, lineage, licences) and, where one is given, a card `README.md`.
 """
 
-import hashlib
 import json
 import shutil
 import sys
@@ -16,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from audio.files import write_aside
+from audio.files import file_hash, write_aside
 from training.checkpoint import KINDS, StageRecord, load_stage, save_stage
 from training.command import answer, run_command, say
 
@@ -107,12 +106,6 @@ class Bundle:
                 f"{BUNDLE_NAME} says {entry['sha256'][:12]}…"
             )
         return path
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def bundle(

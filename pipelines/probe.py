@@ -20,7 +20,8 @@ from audio.mel import LogMelSpectrogram, MelConfig
 from autoencoder.losses import MelVAELoss, frame_weights, vae_loss
 from autoencoder.model import MelVAE, MelVAEConfig
 from latent_diffusion.conditioning import ConditioningConfig
-from latent_diffusion.model import LatentDiffusion, LatentDiffusionConfig
+from latent_diffusion.config import LatentDiffusionConfig
+from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.network import NetworkConfig
 from latent_diffusion.paths import PathConfig
 from vocoder.vocos import PriorVocos, VocosConfig
@@ -120,6 +121,7 @@ def probe_latent_diffusion(values: dict[str, Any], path: Path) -> Estimate:
         max_seconds=float(values["data"]["lengths"]["max_seconds"]),
     )
     network = LatentDiffusion(config)
+    network.preconditioner.assume_white()
     batch = int(values["data"]["batch_size"])
     latents = torch.randn(batch, vae.latent_channels, max(8, round(1.5 * spec.latent_rate)))
     condition = network.null_condition(batch)

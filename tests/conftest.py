@@ -58,7 +58,8 @@ def stage_files(tmp_path_factory: pytest.TempPathFactory, mel: MelConfig) -> dic
     """Three small stages with seeded random weights that belong together, as released files."""
     from autoencoder.model import MelVAE, MelVAEConfig
     from latent_diffusion.conditioning import ConditioningConfig
-    from latent_diffusion.model import LatentDiffusion, LatentDiffusionConfig
+    from latent_diffusion.config import LatentDiffusionConfig
+    from latent_diffusion.model import LatentDiffusion
     from latent_diffusion.network import NetworkConfig
     from latent_diffusion.paths import PathConfig
     from vocoder.vocos import PriorVocos, VocosConfig
@@ -80,6 +81,7 @@ def stage_files(tmp_path_factory: pytest.TempPathFactory, mel: MelConfig) -> dic
             max_seconds=3.0,
         )
     )
+    diffusion.preconditioner.assume_white()
     for parameter in diffusion.parameters():
         # A fresh transformer ends in zeros: without this, every prompt would give the same clip.
         torch.nn.init.normal_(parameter, std=0.05)

@@ -8,7 +8,8 @@ from torch import Tensor
 from audio.latents import LatentClip, LatentFile, LatentSpec
 from audio.mel import MelConfig
 from latent_diffusion.conditioning import Condition, ConditioningConfig
-from latent_diffusion.model import LatentDiffusion, LatentDiffusionConfig
+from latent_diffusion.config import LatentDiffusionConfig
+from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.network import NetworkConfig
 from latent_diffusion.paths import PathConfig, alpha_sigma
 
@@ -39,6 +40,7 @@ def stage(mel: MelConfig, path: PathConfig = FLOW, prediction: str = "velocity",
     torch.manual_seed(0)
     conditioning = ConditioningConfig("minilm", 384, LABELS, RANGES)
     model = LatentDiffusion(LatentDiffusionConfig(TINY, path, prediction, conditioning, spec(mel), 2.0))
+    model.preconditioner.assume_white()
     for parameter in model.parameters():
         if woken and parameter.abs().max() == 0.0:
             torch.nn.init.normal_(parameter, std=0.2)

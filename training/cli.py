@@ -92,6 +92,18 @@ class RunReport(Callback):
         say(f"step {done}: {pl_module.monitor} {shown}, {_duration(elapsed)} gone, about {_duration(left)} to go")
 
 
+def checkpoint_callback(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint:
+    """Writes `NAME.ckpt` after a validation: each one, or the best by a metric."""
+    return ModelCheckpoint(
+        dirpath=folder,
+        filename=name,
+        monitor=monitor,
+        auto_insert_metric_name=False,
+        enable_version_counter=False,
+        save_on_train_epoch_end=False,
+    )
+
+
 class PlateauStep(Callback):
     """Shows each validation to a plateau schedule, before its checkpoint is written.
 
@@ -163,15 +175,10 @@ class StageCLI(LightningCLI):
         """Add what every run has: log, checkpoints, progress."""
         folder = Path(self._get(self.config_init, "trainer").get("default_root_dir") or f"runs/{self.model.kind}")
         callbacks: list[Callback] = [
-            ModelCheckpoint(
-                dirpath=folder,
-                filename="best",
-                monitor=self.model.monitor,
-                save_last=True,
-                auto_insert_metric_name=False,
-                enable_version_counter=False,
-                save_on_train_epoch_end=False,
-            ),
+            # Two, for `save_last` writes only beside a new best, and a run on a plateau would go on from its best.
+            # The last comes second: it has to know the best.
+            checkpoint_callback(folder, "best", self.model.monitor),
+            checkpoint_callback(folder, "last", None),
             RunReport(),
             PlateauStep(),
         ]

@@ -121,7 +121,7 @@ class StageTraining(LightningModule):
         """Go on where the run stopped; a run of another network is refused.
 
         Raises:
-            ValueError: the checkpoint is of another stage, or names the config fields that differ.
+            ValueError: the checkpoint is of another stage, names the config fields that differ, or lacks weights.
         """
         record = checkpoint.get(RECORD_KEY)
         if not isinstance(record, dict) or record.get("kind") != self.kind:
@@ -129,6 +129,12 @@ class StageTraining(LightningModule):
         differences = config_differences(record["config"], self.stage_config())
         if differences:
             raise ValueError("the run to resume has another configuration: " + "; ".join(differences[:5]))
+        missing = sorted(set(self.state_dict()) - set(checkpoint["state_dict"]))
+        if missing:
+            raise ValueError(
+                f"the run to resume was made by an older version: it has no {missing[0]} "
+                f"({len(missing)} weights missing); start afresh with --resume false"
+            )
         self.batches_done = int(checkpoint["progress"]["batches_done"])
         self.seconds_done = float(checkpoint["progress"]["seconds_done"])
 

@@ -1,9 +1,12 @@
 """Encoding a folder: what a kill leaves is used, and the latent file is the same as without the kill."""
 
+import shutil
 from pathlib import Path
 
+import soundfile
+
 from audio.latents import LatentFile
-from autoencoder import encode
+from autoencoder import encode, parts
 
 
 class Counting(encode._Encoder):
@@ -48,7 +51,35 @@ def test_parts_of_another_plan_are_not_used(sonic_pi_folder, stage_files, tmp_pa
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     everything = run(monkeypatch, stage_files, sonic_pi_folder, first, 10**9, "--gain_db", "-3")
     run(monkeypatch, stage_files, sonic_pi_folder, second, 2 + 7)
-    # A part that is cut short is done again, and so is every part of another plan.
     assert run(monkeypatch, stage_files, sonic_pi_folder, second, 10**9, "--gain_db", "-3") == everything
     assert second.read_bytes() == first.read_bytes()
     assert LatentFile.load(second).spec.channels == 8
+
+
+def test_changed_audio_and_broken_parts_are_encoded_again(sonic_pi_folder, stage_files, tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    for path in sorted(sonic_pi_folder.glob("bd_*.flac"))[:8]:
+        shutil.copy(path, folder)
+    out = tmp_path / "latents.safetensors"
+    everything = run(monkeypatch, stage_files, folder, out)
+    run(monkeypatch, stage_files, folder, out, 2 + 7)
+    broken = tmp_path / "latents.safetensors.parts" / "00001.safetensors"
+    broken.write_bytes(broken.read_bytes()[:100])
+    assert run(monkeypatch, stage_files, folder, out) == everything - 3
+    run(monkeypatch, stage_files, folder, out, 2 + 7)
+    # The same name, length and loudness, another content.
+    some = sorted(folder.glob("*.flac"))[3]
+    signal, rate = soundfile.read(some)
+    soundfile.write(some, -signal, rate)
+    assert run(monkeypatch, stage_files, folder, out) == everything
+
+
+def test_one_process_at_a_time(sonic_pi_folder, stage_files, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(parts, "LOCK_SECONDS", 0.1)
+    out = tmp_path / "latents.safetensors"
+    with parts.EncodedParts(tmp_path / "latents.safetensors.parts", {}).held():
+        words = ["--checkpoint", str(stage_files["autoencoder"]), "--audio", str(sonic_pi_folder), "--out", str(out)]
+        assert encode.main([*words, "--max_seconds", "0.3", "--device", "cpu"]) == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith("error: another process encodes into")
+    assert not out.exists()

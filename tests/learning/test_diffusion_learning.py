@@ -9,10 +9,11 @@ import torch
 
 from audio.latents import LatentFile
 from latent_diffusion.conditioning import ConditionInputs
+from latent_diffusion.data import LengthConfig
 from latent_diffusion.flow import TimeConfig, draw_times, mix, target
 from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.training import LatentData, LatentDiffusionTraining
-from tests.diffusion_doubles import COSINE, FLOW, LABELS, LINEAR, latent_file, stage
+from tests.diffusion_doubles import COSINE, FLOW, LABELS, LINEAR, TINY, latent_file, stage
 from training.checkpoint import load_checkpoint, load_stage
 from training.cli import run_stage
 
@@ -39,17 +40,12 @@ def fit(monkeypatch, latents: Path, out: Path, *options: str, config: str = "tin
     return run_stage(LatentDiffusionTraining, LatentData, link_sample_rate=False)
 
 
-@pytest.mark.parametrize(
-    ("path", "prediction", "clips"), [(FLOW, "velocity", 2), (LINEAR, "noise", 1), (COSINE, "v", 2)]
-)
-def test_overfits_one_batch(mel, path, prediction, clips) -> None:
-    """After a short training each label gives its own clip, with every solver.
-
-    Noise prediction learns labels late (near t = 0, where they decide, its loss hardly sees them), so it gets one clip.
-    """
+@pytest.mark.parametrize(("path", "prediction"), [(FLOW, "velocity"), (LINEAR, "noise"), (COSINE, "v")])
+def test_overfits_one_batch(mel, path, prediction) -> None:
+    """After a short training each label gives its own clip, from every noise, with every solver."""
     model = stage(mel, path, prediction, woken=False).train()
     torch.manual_seed(1)
-    data, labels = torch.randn(2, 6, 4), torch.arange(32) % clips
+    data, labels = torch.randn(2, 6, 4), torch.arange(32) % 2
     inputs = replace(ConditionInputs.nothing(32, 384), labels=labels)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1.0, betas=(0.9, 0.98))
     for step in range(OVERFIT_STEPS):
@@ -63,25 +59,33 @@ def test_overfits_one_batch(mel, path, prediction, clips) -> None:
     for name, parameter in model.named_parameters():
         assert parameter.grad is None or parameter.grad.isfinite().all(), name
     model.eval()
-    wanted = torch.arange(24) % clips
+    wanted = torch.arange(24) % 2
     condition = model.conditioner(replace(ConditionInputs.nothing(24, 384), labels=wanted))
     for solver in model.solver_names():
         made = model.spec.whiten(model.sample(torch.randn(24, 6, 4), condition, 1.0, solver, 20))
         error = (made - data[wanted]).square().mean(dim=(1, 2)).sqrt()
-        # The two clips are 1.2 apart; so short a training leaves some rows that fall in between.
-        assert float(error.median()) < 0.2, (solver, error)
+        # The two clips are 1.2 apart.
+        assert float(error.max()) < 0.12, (solver, error)
 
 
-def test_resumed_equals_uninterrupted(latents, tmp_path, monkeypatch) -> None:
-    assert fit(monkeypatch, latents, tmp_path / "whole", "--trainer.max_steps", "6") == 0
-    assert fit(monkeypatch, latents, tmp_path / "parts", "--trainer.max_steps", "3") == 0
+@pytest.mark.parametrize("schedule", ["constant", "plateau"])
+def test_resumed_equals_uninterrupted(latents, tmp_path, monkeypatch, schedule) -> None:
+    # A rate of nearly zero learns nothing, so a plateau is certain at the second validation.
+    rate = {"constant": "2e-3", "plateau": "1e-12"}[schedule]
+    options = ("--model.schedule.name", schedule, "--model.schedule.patience", "0")
+    options += ("--model.optimiser.learning_rate", rate)
+    assert fit(monkeypatch, latents, tmp_path / "whole", "--trainer.max_steps", "6", *options) == 0
+    assert fit(monkeypatch, latents, tmp_path / "parts", "--trainer.max_steps", "3", *options) == 0
     halfway = load_stage(tmp_path / "parts" / "last.ckpt", "latent_diffusion")
-    assert fit(monkeypatch, latents, tmp_path / "parts", "--trainer.max_steps", "6") == 0
+    assert fit(monkeypatch, latents, tmp_path / "parts", "--trainer.max_steps", "6", *options) == 0
     whole, parts = (load_checkpoint(tmp_path / name / "last.ckpt") for name in ("whole", "parts"))
     assert whole["progress"]["batches_done"] == parts["progress"]["batches_done"] == 6
     assert whole["state_dict"].keys() == parts["state_dict"].keys()
     for name, value in whole["state_dict"].items():
         assert torch.equal(value, parts["state_dict"][name]), name
+    rates, again = (one["optimizer_states"][0]["param_groups"][0]["lr"] for one in (whole, parts))
+    assert rates == again == pytest.approx(float(rate) * (0.5 if schedule == "plateau" else 1.0))
+    assert whole["lr_schedulers"] == parts["lr_schedulers"]
     for key, state in whole["optimizer_states"][0]["state"].items():
         assert torch.equal(state["exp_avg_sq"], parts["optimizer_states"][0]["state"][key]["exp_avg_sq"])
     first, second = (load_stage(tmp_path / name / "last.ckpt", "latent_diffusion")[0] for name in ("whole", "parts"))
@@ -114,8 +118,11 @@ def test_warm_start_matches_labels_by_name(latents, tmp_path, monkeypatch, mel) 
     old = LatentDiffusion.from_checkpoint(best)
     file = LatentFile.load(latents)
     renamed = tmp_path / "other.safetensors"
+    mixing = torch.tensor([1.0, -0.5, 2.0, 0.1])[:, None]
     clips = tuple(replace(clip, label={"bell": "woodblock"}.get(clip.label, clip.label)) for clip in file.clips)
-    LatentFile(file.spec, clips, file.mean, file.std, file.lineage).save(renamed)
+    LatentFile(file.spec, clips, (file.mean * mixing).half(), file.std, file.lineage).save(renamed)
+    own = LatentDiffusionTraining(renamed, 0.05, 0.6, network=old.config.network).model.preconditioner
+    assert not torch.allclose(own.variance, old.preconditioner.variance, rtol=0.1)
     module = LatentDiffusionTraining(renamed, 0.05, 0.6, network=old.config.network, init_from=best)
     new = module.model
     assert new.config.conditioning.labels == ("kick", "snare drum", "woodblock")
@@ -123,10 +130,46 @@ def test_warm_start_matches_labels_by_name(latents, tmp_path, monkeypatch, mel) 
         rows = [stage.conditioner.labels.weight[stage.config.conditioning.labels.index(label)] for stage in (old, new)]
         assert torch.equal(rows[0], rows[1])
     assert torch.equal(old.network.output.weight, new.network.output.weight)
+    for name in ("basis", "variance"):
+        assert torch.equal(getattr(old.preconditioner, name), getattr(new.preconditioner, name))
     assert torch.equal(old.conditioner.text_tokens.weight, new.conditioner.text_tokens.weight)
     other = replace(old.config.network, width=24)
     with pytest.raises(ValueError, match="has shape"):
         LatentDiffusionTraining(renamed, 0.05, 0.6, network=other, init_from=best)
+
+
+def test_training_starts_with_the_directions_of_its_latents(latents) -> None:
+    """In its basis, whole clips as training draws them have no covariance, and the variances that it says."""
+    new = LatentDiffusionTraining(latents, 0.05, 0.6, network=TINY).model.preconditioner
+    data = LatentData(
+        latents, LengthConfig(0.05, 0.6, own=1.0, cut=0.0), batch_size=64, steps_per_epoch=40, balance=0.0
+    )
+    batches = list(data.train_dataloader())
+    frames = torch.cat(
+        [row[:, : int(count)] for b in batches for row, count in zip(b["latents"], b["valid_frames"], strict=True)],
+        dim=1,
+    )
+    rotated = new.rotate(frames[None])[0]
+    assert torch.allclose(new.rotate_back(rotated[None])[0], frames, atol=1e-4)
+    covariance = rotated @ rotated.T / rotated.shape[1]
+    assert torch.allclose(covariance.diagonal(), new.variance, rtol=0.1)
+    assert float((covariance - covariance.diagonal().diag()).abs().max()) < 0.1
+    assert float(new.variance.max() / new.variance.min()) > 2.0
+
+
+def test_a_run_of_an_older_version_is_refused_in_one_line(latents, tmp_path, monkeypatch, capsys) -> None:
+    assert fit(monkeypatch, latents, tmp_path / "run", "--trainer.max_steps", "3") == 0
+    last = tmp_path / "run" / "last.ckpt"
+    checkpoint = torch.load(last, weights_only=True)
+    for part in ("state_dict", "current_model_state"):
+        checkpoint[part] = {name: value for name, value in checkpoint[part].items() if "preconditioner" not in name}
+    torch.save(checkpoint, last)
+    capsys.readouterr()
+    assert fit(monkeypatch, latents, tmp_path / "run", "--trainer.max_steps", "6") == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith(
+        "error: the run to resume was made by an older version: it has no model.preconditioner.basis"
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,7 +196,7 @@ def test_refused_in_one_line(latents, tmp_path, monkeypatch, capsys, options, me
     assert message in told[0]
 
 
-@pytest.mark.parametrize(("config", "low", "high"), [("oneshots", 7.0, 8.2), ("tiny", 1.0, 2.0)])
+@pytest.mark.parametrize(("config", "low", "high"), [("oneshots", 3.4, 4.0), ("tiny", 1.0, 2.0)])
 def test_shipped_configs_have_their_size(latents, tmp_path, monkeypatch, config, low, high) -> None:
     options = ("--trainer.fast_dev_run", "true", "--data.batch_size", "2", "--data.validation_draws", "2")
     monkeypatch.setattr("training.cli.StageCLI.after_fit", lambda self: built.append(self.model))

@@ -12,6 +12,7 @@ from latent_diffusion.flow import (
     draw_times,
     fixed_times,
     frame_mask,
+    gaussian_prediction,
     loss_weights,
     masked_mean_square,
     mix,
@@ -49,6 +50,23 @@ def test_betas_grow_and_stay_probabilities(path: PathConfig) -> None:
     assert (betas > 0.0).all()
     assert (betas < 1.0).all()
     assert (betas.diff() > 0.0).all()
+
+
+@pytest.mark.parametrize(("path", "prediction"), CASES)
+@pytest.mark.parametrize("time", [0.05, 0.5, 0.9])
+def test_gaussian_prediction_leaves_unit_noise(path: PathConfig, prediction: str, time: float) -> None:
+    """What it leaves has unit variance and knows nothing of x_t: no linear prediction is better."""
+    torch.manual_seed(0)
+    variance = torch.tensor([0.01, 1.0, 9.0])
+    data = torch.randn(1, 3, 200_000, dtype=torch.float64) * variance.sqrt()[:, None]
+    noise, times = torch.randn_like(data), torch.tensor([time], dtype=torch.float64)
+    x = mix(data, noise, times, path)
+    scale, share, spread = gaussian_prediction(variance, times, path, prediction)
+    left = (target(data, noise, times, path, prediction) - share * x) / spread
+    assert scale.shape == share.shape == spread.shape == (1, 3, 1)
+    assert torch.allclose((x / scale).var(dim=2), torch.ones(1, 3, dtype=torch.float64), atol=0.02)
+    assert torch.allclose(left.var(dim=2), torch.ones(1, 3, dtype=torch.float64), atol=0.02)
+    assert float((left * x / scale).mean(dim=2).abs().max()) < 0.02
 
 
 @settings(max_examples=60, deadline=None)

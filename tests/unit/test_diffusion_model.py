@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from latent_diffusion.conditioning import Condition
+from latent_diffusion.config import LatentDiffusionConfig
 from latent_diffusion.guidance import guided_field
-from latent_diffusion.model import LatentDiffusion, LatentDiffusionConfig
+from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.network import DiffusionTransformer, NetworkConfig
 from tests.diffusion_doubles import COSINE, FLOW, LINEAR, TINY, condition, spec, stage
 from training.checkpoint import StageRecord, save_stage
@@ -91,6 +92,54 @@ def test_positions_are_told_apart(mel) -> None:
     forwards = model(start, torch.tensor([0.3]), condition(model, 1))
     backwards = model(start.flip(2), torch.tensor([0.3]), condition(model, 1)).flip(2)
     assert float((forwards - backwards).abs().max()) > 1e-3
+
+
+def test_distance_from_the_start_is_known(mel) -> None:
+    """Alike frames that look at each other by distance alone stay alike; a struck sound needs a beginning."""
+    model = stage(mel)
+    same = torch.ones(1, 6, 12)
+    with torch.no_grad():
+        made = model.network(same, torch.tensor([0.3]), condition(model, 1))
+        assert float((made[..., 0] - made[..., 6]).abs().max()) > 1e-3
+        model.network.position.layer.weight.zero_()
+        made = model.network(same, torch.tensor([0.3]), condition(model, 1))
+    assert torch.allclose(made, made[..., :1].expand_as(made), atol=1e-4)
+
+
+@pytest.mark.parametrize(("path", "prediction"), KINDS, ids=NAMES)
+def test_an_untrained_stage_is_the_best_linear_one(mel, path, prediction) -> None:
+    """It has measured how channels vary together, so what it makes already varies so."""
+    model = stage(mel, path, prediction, woken=False)
+    generator = torch.Generator().manual_seed(3)
+    mixing = torch.randn(6, 6, generator=generator) / 6**0.5
+    data = mixing @ torch.randn(6, 40_000, generator=generator)
+    model.preconditioner.measure(data)
+    solver = "heun" if path is FLOW else "ddim"
+    made = model.spec.whiten(model.sample(noise(500, 40), condition(model, 500), 1.0, solver, 200))
+    found = torch.cov(made.transpose(0, 1).flatten(1))
+    wanted = torch.cov(data)
+    # Variances below the floor are lifted to it.
+    assert float((found - wanted).abs().max()) < 0.06 * float(wanted.abs().max())
+    assert float((wanted - torch.eye(6)).abs().max()) > 0.5
+
+
+def test_half_precision_leaves_the_linear_part_whole(mel) -> None:
+    """Autocast may round inside the network, not what is known in closed form."""
+    model = stage(mel, woken=False)
+    model.preconditioner.measure(torch.linspace(0.05, 3.0, 6).diag() @ torch.randn(6, 6))
+    time, said = torch.tensor([0.3, 0.99]), condition(model, 2)
+    with torch.no_grad():
+        whole = model(noise(2, 9), time, said)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = model(noise(2, 9), time, said)
+    assert rounded.dtype == torch.float32
+    assert torch.allclose(rounded, whole, atol=1e-5)
+
+
+def test_forgotten_directions_cannot_pass(mel) -> None:
+    config = stage(mel).config
+    forgotten = LatentDiffusion(config).eval()
+    assert forgotten(noise(1, 8), torch.tensor([0.5]), condition(forgotten, 1)).isnan().all()
 
 
 def test_result_is_unwhitened(mel) -> None:
@@ -183,6 +232,9 @@ def test_files_give_the_same_stage_back(mel, tmp_path) -> None:
 
 def test_half_precision_storage_barely_moves_a_clip(mel, tmp_path) -> None:
     model = stage(mel)
+    generator = torch.Generator().manual_seed(3)
+    turn = torch.linalg.qr(torch.randn(6, 6, generator=generator)).Q
+    model.preconditioner.measure(turn @ torch.logspace(-3, 1, 6).sqrt().diag() * 6**0.5)
     save_stage(
         tmp_path / "s.safetensors",
         StageRecord("latent_diffusion", model.to_config()),
