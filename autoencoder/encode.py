@@ -69,18 +69,12 @@ def encode(
         raise ValueError(f"audio: '{audio}' has no clip of the training split")
     place = choose_device(device)
     encoder = _Encoder(network.to(place), place)
-    lineage = {
-        "autoencoder": network.record.fingerprint if network.record else "",
-        "data": folder.fingerprint(),
-        "clips": len(folder.split("train")),
-        "licences": folder.licences(),
-    }
     options = {"max_seconds": max_seconds, "variants": variants, "gain_db": gain_db, "seed": seed}
     parts = EncodedParts(out.with_name(f"{out.name}.parts"), _plan(checkpoint, folder, place, options))
     pieces = list(_pieces(folder, max_seconds, variants, gain_db, seed))
     with parts.held():
         encoded = _encoded(pieces, encoder, parts)
-        file = _latent_file(network, encoder.silence(), pieces, encoded, folder.root, lineage)
+        file = _latent_file(network, encoder.silence(), pieces, encoded, folder)
         file.save(out)
         parts.remove()
     say(f"wrote {out}: {len(pieces)} rows, {file.mean.shape[1]} latent frames of {file.spec.channels} channels")
@@ -206,13 +200,12 @@ def _latent_file(
     silence: Tensor,
     pieces: Sequence[_Piece],
     encoded: Sequence[Encoded],
-    root: Path,
-    lineage: dict[str, Any],
+    folder: AudioFolder,
 ) -> LatentFile:
     """All pieces end to end; statistics of the frames inside the training clips, the posterior's spread included."""
     rows, kept, start = [], [], 0
     for piece, row in zip(pieces, encoded, strict=True):
-        rows.append(_row(piece, root, start, row.mean.shape[1]))
+        rows.append(_row(piece, folder.root, start, row.mean.shape[1]))
         start += row.mean.shape[1]
         if piece.clip.split == "train":
             kept.append((row.mean[:, : row.inside].double(), row.std[:, : row.inside].double()))
@@ -229,6 +222,12 @@ def _latent_file(
     )
     mean = torch.cat([row.mean for row in encoded], dim=1).half()
     std = torch.cat([row.std for row in encoded], dim=1).half()
+    lineage = {
+        "autoencoder": network.record.fingerprint if network.record else "",
+        "data": folder.fingerprint(),
+        "clips": len(folder.split("train")),
+        "licences": folder.licences(),
+    }
     return LatentFile(spec, tuple(rows), mean, std, lineage)
 
 

@@ -9,18 +9,17 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from audio.files import write_aside
+from training.locks import held_folder
 
 PLAN_KEY = "melisma_plan"
 LOCK_SECONDS = 10.0
@@ -53,27 +52,10 @@ class EncodedParts:
         self.folder = folder
         self.plan = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other processes out; the system lets go when the process dies, however it dies.
-
-        Raises:
-            ValueError: another process encodes to the same place, or the folder cannot be written.
-        """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".lock", timeout=LOCK_SECONDS)
-            lock.acquire()
-        except Timeout as error:
-            raise ValueError(
-                f"another process encodes into '{self.folder}'; stop it, or choose another --out"
-            ) from error
-        except OSError as error:
-            raise ValueError(f"'{self.folder}' cannot be written ({error.strerror})") from error
-        with lock:
-            # The process that was waited for has removed it.
-            self.folder.mkdir(exist_ok=True)
-            yield
+    def held(self) -> contextlib.AbstractContextManager[None]:
+        """Keep other processes out of the folder; see `training.locks.held_folder`."""
+        busy = f"another process encodes into '{self.folder}'; stop it, or choose another --out"
+        return held_folder(self.folder, LOCK_SECONDS, busy)
 
     def done(self, number: int) -> bool:
         """Whether a part of this plan is there, by its header alone."""

@@ -15,7 +15,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from jsonargparse import ArgumentError
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint, RichProgressBar
@@ -28,6 +27,7 @@ from audio.files import write_aside
 from training.checkpoint import load_checkpoint, seal_checkpoint
 from training.command import answer, one_line, say
 from training.data import StageData
+from training.locks import held_folder
 from training.module import StageTraining
 
 # Set by `pipelines.train`: a killed parent must not leave a training behind.
@@ -203,13 +203,9 @@ class StageCLI(LightningCLI):
             ValueError: another process trains in this folder.
         """
         folder = Path(self.trainer.default_root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        # The system lets go of it when the process dies, however it dies. A child whose parent was killed needs a
-        # batch or two to notice.
-        try:
-            self.held.enter_context(FileLock(folder / ".lock", timeout=LOCK_SECONDS))
-        except Timeout as error:
-            raise ValueError(f"another process trains in '{folder}'; stop it, or choose another folder") from error
+        # A child whose parent was killed needs a batch or two to notice.
+        busy = f"another process trains in '{folder}'; stop it, or choose another folder"
+        self.held.enter_context(held_folder(folder, LOCK_SECONDS, busy))
         last = folder / "last.ckpt"
         options = self._get(self.config_init, "resume")
         if options and last.is_file() and not self._get(self.config, "ckpt_path"):
