@@ -7,7 +7,6 @@ it can be used; what cannot is reported and skipped, never fatal. The result is 
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from audio.cache import default_cache
 from audio.files import list_audio_files, read_audio, write_aside
 from audio.measures import SILENCE_DB, brightness_hz, loudness_db
 
@@ -223,7 +223,7 @@ class _ScanMemory:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        cache = Path(os.environ.get("MELISMA_CACHE", Path.home() / ".cache" / "melisma"))
+        cache = default_cache()
         name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:24]
         self.path = cache / "scans" / f"{name}.json"
         try:

@@ -5,6 +5,7 @@ needed here. A waveform inside the project is float32 in [-1, 1], mono: stereo i
 """
 
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from numpy.typing import NDArray
 from torchaudio.functional import resample as torchaudio_resample
 
 from audio.measures import Waveform
@@ -88,6 +90,32 @@ def read_audio(
     return waveform, sample_rate or file_rate
 
 
+def read_channels(path: Path, seconds: float | None = None) -> tuple[NDArray[np.float32], int]:
+    """Read a sound file as it is: every channel, its own rate, values that are not finite too.
+
+    Args:
+        path: any file libsndfile reads.
+        seconds: how much to read at most; all when left out.
+
+    Returns:
+        samples `(channels, samples)` and their rate in Hz; no samples for an empty file.
+
+    Raises:
+        ValueError: the file is unreadable, or ends before its header says.
+    """
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            rate, frames = int(file.samplerate), int(file.frames)
+            wanted = frames if seconds is None else min(frames, round(seconds * rate))
+            block = file.read(wanted, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError, RuntimeError, MemoryError) as error:
+        raise ValueError(f"{path}: not a readable sound file ({_reason(error)})") from error
+    # A decoder of MP3 may come out a frame short; a broken file misses more.
+    if len(block) < wanted - 4608:
+        raise ValueError(f"{path}: ends after {len(block)} of {wanted} samples")
+    return np.ascontiguousarray(block.T), rate
+
+
 def resample(waveform: Waveform, source_rate: int, target_rate: int) -> Waveform:
     """Band-limited resampling (torchaudio's windowed sinc).
 
@@ -123,6 +151,19 @@ def write_audio(path: Path, waveform: Waveform, sample_rate: int) -> None:
             soundfile.write(str(aside), waveform, sample_rate, format=kind.upper(), subtype=SUBTYPES[kind])
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise ValueError(f"{path}: cannot be written ({_reason(error)}); is the disk full?") from error
+
+
+def flac_bytes(waveform: Waveform, sample_rate: int) -> bytes:
+    """A clip as a 16-bit FLAC file in memory, for pages that hold their sounds.
+
+    Args:
+        waveform: samples, mono; beyond [-1, 1] they are cut.
+        sample_rate: in Hz.
+    """
+    stream = io.BytesIO()
+    clip = np.clip(np.asarray(waveform, dtype=np.float32), -1.0, 1.0)
+    soundfile.write(stream, clip, sample_rate, format="FLAC", subtype="PCM_16")
+    return stream.getvalue()
 
 
 @contextmanager

@@ -49,29 +49,67 @@ class ConvNeXtBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Each `factor` frames become one: their channels are stacked, then mixed."""
+    """Each `factor` frames become one: their channels are stacked, then mixed.
 
-    def __init__(self, channels: int, factor: int) -> None:
+    Args:
+        channels: in.
+        factor: frames that become one.
+        out_channels: out; as many as go in when left out.
+    """
+
+    def __init__(self, channels: int, factor: int, out_channels: int | None = None) -> None:
         super().__init__()
         self.factor = factor
-        self.mix = nn.Conv1d(channels * factor, channels, 1)
+        self.mix = nn.Conv1d(channels * factor, out_channels or channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(batch, channels, frames)` to `(batch, channels, frames / factor)`."""
+        """`(batch, channels, frames)` to `(batch, out_channels, frames / factor)`."""
         stacked = rearrange(x, "batch channels (frames factor) -> batch (factor channels) frames", factor=self.factor)
         mixed: Tensor = self.mix(stacked)
         return mixed
 
 
 class Upsample(nn.Module):
-    """The inverse of `Downsample`: each frame becomes `factor` frames."""
+    """The inverse of `Downsample`: each frame becomes `factor` frames.
 
-    def __init__(self, channels: int, factor: int) -> None:
+    Args:
+        channels: in.
+        factor: frames that one becomes.
+        out_channels: out; as many as go in when left out.
+    """
+
+    def __init__(self, channels: int, factor: int, out_channels: int | None = None) -> None:
         super().__init__()
         self.factor = factor
-        self.mix = nn.Conv1d(channels, channels * factor, 1)
+        self.mix = nn.Conv1d(channels, (out_channels or channels) * factor, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(batch, channels, frames)` to `(batch, channels, frames * factor)`."""
+        """`(batch, channels, frames)` to `(batch, out_channels, frames * factor)`."""
         mixed: Tensor = self.mix(x)
         return rearrange(mixed, "batch (factor channels) frames -> batch channels (frames factor)", factor=self.factor)
+
+
+class ResidualSequence(nn.Sequential):
+    """Layers in a row, and one linear map beside them from their input to their output; the row starts at zero.
+
+    Args:
+        layers: in their order; the last one has weights.
+        linear: of the same input and output.
+    """
+
+    linear: Downsample | Upsample
+
+    def __init__(self, layers: list[nn.Module], linear: Downsample | Upsample) -> None:
+        super().__init__(*layers)
+        self.depth = len(layers)
+        self.linear = linear
+        for parameter in layers[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the row makes of `x`, added to what the linear map makes of it."""
+        result = x
+        for number in range(self.depth):
+            result = self[number](result)
+        total: Tensor = result + self.linear(x)
+        return total

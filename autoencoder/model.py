@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from audio.mel import MelConfig
-from autoencoder.layers import ConvNeXtBlock, Downsample, FrameNorm, Upsample
+from autoencoder.layers import ConvNeXtBlock, Downsample, FrameNorm, ResidualSequence, Upsample
 from training.checkpoint import StageRecord, load_stage, load_weights
 
 LOG_VARIANCE_RANGE = (-14.0, 6.0)
@@ -35,6 +35,7 @@ class MelVAEConfig:
         dropout: in a block.
         mel_mean: taken from the log-mel at the door of the network, in nats.
         mel_std: the log-mel is divided by it at the door, in nats.
+        linear_path: a linear map beside encoder and decoder, which training starts at the principal components.
     """
 
     latent_channels: int = 32
@@ -47,6 +48,7 @@ class MelVAEConfig:
     dropout: float = 0.0
     mel_mean: float = -6.0
     mel_std: float = 3.5
+    linear_path: bool = False
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can have."""
@@ -107,22 +109,30 @@ class MelVAE(nn.Module):
             ]
 
         width, factor = config.width, config.frames_per_latent
-        self.encoder = nn.Sequential(
+        encoder = [
             nn.Conv1d(mel.n_mels, width, 3, padding=1),
             *blocks(config.encoder_blocks[0]),
             Downsample(width, factor),
             *blocks(config.encoder_blocks[1]),
             FrameNorm(width),
             nn.Conv1d(width, 2 * config.latent_channels, 1),
-        )
-        self.decoder = nn.Sequential(
+        ]
+        decoder = [
             nn.Conv1d(config.latent_channels, width, 3, padding=1),
             *blocks(config.decoder_blocks[0]),
             Upsample(width, factor),
             *blocks(config.decoder_blocks[1]),
             FrameNorm(width),
             nn.Conv1d(width, mel.n_mels, 1),
-        )
+        ]
+        if config.linear_path:
+            down = Downsample(mel.n_mels, factor, 2 * config.latent_channels)
+            self.encoder: nn.Sequential = ResidualSequence(encoder, down)
+            self.decoder: nn.Sequential = ResidualSequence(
+                decoder, Upsample(config.latent_channels, factor, mel.n_mels)
+            )
+        else:
+            self.encoder, self.decoder = nn.Sequential(*encoder), nn.Sequential(*decoder)
 
     @classmethod
     def from_checkpoint(cls, path: Path) -> "MelVAE":
@@ -142,6 +152,10 @@ class MelVAE(nn.Module):
         vae = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self.config).items()}
         return {"mel": self.mel.to_dict(), "vae": vae}
 
+    def normalise(self, log_mel: Tensor) -> Tensor:
+        """The log-mel as the network sees it."""
+        return (log_mel - self.config.mel_mean) / self.config.mel_std
+
     def encode(self, log_mel: Tensor) -> Posterior:
         """Log-mel `(batch, n_mels, frames)` to Gaussians of `ceil(frames / frames_per_latent)` latent frames.
 
@@ -153,9 +167,7 @@ class MelVAE(nn.Module):
         if log_mel.dim() != 3 or log_mel.shape[1] != self.mel.n_mels:
             raise ValueError(f"log_mel: expected (batch, {self.mel.n_mels}, frames), got {tuple(log_mel.shape)}")
         missing = -log_mel.shape[-1] % self.config.frames_per_latent
-        x = (
-            nn.functional.pad(log_mel, (0, missing), value=self.mel.log_mel_floor) - self.config.mel_mean
-        ) / self.config.mel_std
+        x = self.normalise(nn.functional.pad(log_mel, (0, missing), value=self.mel.log_mel_floor))
         mean, log_variance = self.encoder(x).chunk(2, dim=1)
         return Posterior(mean, log_variance.clamp(*LOG_VARIANCE_RANGE))
 

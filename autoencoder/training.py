@@ -1,5 +1,6 @@
 """Training of the mel VAE."""
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ from audio.inversion import griffin_lim_from_log_mel
 from audio.mel import LogMelSpectrogram, MelConfig
 from autoencoder.losses import MelVAELoss, frame_weights, log_mel_error, vae_loss
 from autoencoder.model import MelVAE, MelVAEConfig
+from autoencoder.principal import BlockMoments, frame_blocks, start_at_principal_components
 from training.module import StageTraining
 from training.previews import log_audio, log_mel_images
 from training.schedule import OptimiserConfig, ScheduleConfig
+
+# Of the training data, for the principal components at the start: 1,600 crops are 50,000 blocks.
+MEASURED_BATCHES = 100
 
 
 class MelVAETraining(StageTraining):
@@ -60,6 +65,22 @@ class MelVAETraining(StageTraining):
         folder = getattr(getattr(self.trainer, "datamodule", None), "folder", "FOLDER")
         out = Path(checkpoint).parent / "latents.safetensors"
         return f"python -m autoencoder.encode --checkpoint {checkpoint} --audio {folder} --out {out}"
+
+    def setup(self, stage: str) -> None:
+        """Start the linear path at the principal components of the training clips."""
+        if stage == "fit" and self.model.config.linear_path and self.init_from is None and self.batches_done == 0:
+            self.start_linear_path()
+
+    @torch.no_grad()
+    def start_linear_path(self) -> None:
+        """Measure some training batches, as they will be drawn, and set the linear maps."""
+        config = self.model.config
+        moments = BlockMoments(config.frames_per_latent * self.model.mel.n_mels)
+        loader: Any = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
+        for batch in islice(loader, MEASURED_BATCHES):
+            log_mel, valid_frames = self._mel(batch)
+            moments.add(frame_blocks(self.model, log_mel, valid_frames))
+        start_at_principal_components(self.model, moments)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """One batch of crops."""

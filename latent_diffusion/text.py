@@ -5,11 +5,9 @@ default; any encoder of the transformers library works by name (`huggingface:NAM
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from audio.cache import default_cache
 from audio.files import write_aside
 from latent_diffusion.minilm import MiniLM
 
@@ -163,7 +162,7 @@ class CaptionTable:
     ) -> "CaptionTable":
         """As `build`, but remembered by encoder and captions; a lost memory only costs time."""
         digest = hashlib.sha256("\n".join([encoder.name, *captions]).encode()).hexdigest()[:24]
-        cache = Path(os.environ.get("MELISMA_CACHE", Path.home() / ".cache" / "melisma"))
+        cache = default_cache()
         path = cache / "captions" / f"{digest}.safetensors"
         try:
             tensors = load_file(path)

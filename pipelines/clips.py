@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from audio.files import write_aside, write_audio
 from audio.measures import Waveform, brightness_hz, loudness_db
-from audio.mel import LogMelSpectrogram, MelConfig
+from audio.mel import MelConfig
 from pipelines.request import AudioOutput
 from pipelines.text_to_audio import TextToAudioPipeline
 
@@ -134,42 +133,12 @@ def write_spectrogram(path: Path, waveform: Waveform, mel: MelConfig, title: str
     Raises:
         ValueError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    # Matplotlib is slow to import, and a run without pictures needs none.
+    from evaluation.pictures import spectrogram_figure
 
-    padded = np.pad(waveform, (0, max(0, mel.minimum_samples - len(waveform))))
-    log_mel = LogMelSpectrogram(mel, "torch")(torch.from_numpy(padded)[None])[0].numpy()
-    figure = Figure(figsize=(6.0, 3.2), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    image = axes.imshow(
-        log_mel,
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
-        vmin=mel.log_mel_floor,
-        vmax=2.0,
-        extent=(0.0, log_mel.shape[1] / mel.frame_rate, 0.0, float(mel.n_mels)),
-        interpolation="nearest",
-    )
-    ticks = [tick for tick in (100, 500, 1000, 2000, 5000, 10000, 20000) if tick < mel.f_max]
-    axes.set_yticks([_mel_bin(tick, mel) for tick in ticks], [str(tick) for tick in ticks])
-    axes.set_xlabel("seconds")
-    axes.set_ylabel("Hz")
-    axes.set_title(title if len(title) <= 70 else f"{title[:69]}…", fontsize=9)
-    figure.colorbar(image, ax=axes, label="log-mel (nats)")
+    figure = spectrogram_figure(waveform, mel, title)
     with write_aside(path) as aside:
         figure.savefig(aside, format="png")
-
-
-def _mel_bin(frequency: float, mel: MelConfig) -> float:
-    """Where a frequency lies on the axis of bins: at the filters' centres, interpolated."""
-    from audio.mel import mel_filterbank
-
-    bank = mel_filterbank(mel).numpy()
-    bins = np.arange(bank.shape[1]) * mel.sample_rate / mel.n_fft
-    centres = (bank * bins).sum(axis=1) / np.maximum(bank.sum(axis=1), 1e-12)
-    return float(np.interp(frequency, centres, np.arange(mel.n_mels) + 0.5))
 
 
 def _page(facts: WrittenClip, index: int, output: AudioOutput, pipeline: TextToAudioPipeline) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from audio.cache import default_cache
 from pipelines.recipes import oneshots
-from pipelines.recipes.packages import default_cache, fetch_package, missing_packages, require_apt
+from pipelines.recipes.packages import fetch_package, missing_packages, require_apt
 from pipelines.recipes.rendering import choose_renderer
 from pipelines.recipes.report import print_report
 from training.command import answer, run_command

@@ -42,6 +42,21 @@ def sonic_pi_folder(sonic_pi_package: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def ears() -> None:
+    """The pretrained ears aiSFX and CREPE, fetched once; skipped where impossible, but never under CI."""
+    from evaluation.weights import EARS
+    from pipelines.install_ears import install_ear
+
+    try:
+        for name in ("aisfx", "crepe"):
+            install_ear(EARS[name])
+    except ValueError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"the ears are required under CI: {error}")
+        pytest.skip(f"no ears here: {error}")
+
+
+@pytest.fixture(scope="session")
 def presets() -> dict[str, MelConfig]:
     """All mel presets by name."""
     return {path.stem: MelConfig.from_yaml(path) for path in sorted((ROOT / "configs/mel").glob("*.yaml"))}

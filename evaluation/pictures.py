@@ -1,0 +1,78 @@
+"""Pictures of sound, as matplotlib figures that no window shows."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from audio.measures import Waveform
+from audio.mel import LogMelSpectrogram, MelConfig, mel_filterbank
+
+LOUDEST_SHOWN = 2.0
+TICKS_HZ = (100, 500, 1000, 2000, 5000, 10000, 20000)
+LONGEST_TITLE = 70
+
+
+def spectrogram_figure(
+    waveform: Waveform, mel: MelConfig, title: str = "", size: tuple[float, float] = (6.0, 3.2), scale: bool = True
+) -> Figure:
+    """The log-mel of a clip, with seconds and Hz on its axes.
+
+    Args:
+        waveform: samples, mono, at the rate of `mel`.
+        mel: contract of the picture.
+        title: shown above it.
+        size: width and height in inches, at 110 dots an inch.
+        scale: draw the scale of colours too.
+    """
+    padded = np.pad(waveform, (0, max(0, mel.minimum_samples - len(waveform))))
+    with torch.inference_mode():
+        log_mel = LogMelSpectrogram(mel, "torch")(torch.from_numpy(padded)[None])[0].numpy()
+    return log_mel_figure(log_mel, mel, title, size, scale)
+
+
+def log_mel_figure(
+    log_mel: NDArray[np.float32],
+    mel: MelConfig,
+    title: str = "",
+    size: tuple[float, float] = (6.0, 3.2),
+    scale: bool = True,
+) -> Figure:
+    """The same for a log-mel `(n_mels, frames)`."""
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    image = axes.imshow(
+        log_mel,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=mel.log_mel_floor,
+        vmax=LOUDEST_SHOWN,
+        extent=(0.0, log_mel.shape[1] / mel.frame_rate, 0.0, float(mel.n_mels)),
+        interpolation="nearest",
+    )
+    ticks = [tick for tick in TICKS_HZ if tick < mel.f_max]
+    axes.set_yticks([_mel_bin(tick, mel) for tick in ticks], [str(tick) for tick in ticks])
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("Hz")
+    axes.set_title(title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}…", fontsize=9)
+    if scale:
+        figure.colorbar(image, ax=axes, label="log-mel (nats)")
+    return figure
+
+
+def bin_centres(mel: MelConfig) -> NDArray[np.float64]:
+    """Centre frequency of every mel bin, in Hz."""
+    bank = mel_filterbank(mel).numpy().astype(np.float64)
+    bins = np.arange(bank.shape[1]) * mel.sample_rate / mel.n_fft
+    return np.asarray((bank * bins).sum(axis=1) / np.maximum(bank.sum(axis=1), 1e-12))
+
+
+@lru_cache(maxsize=64)
+def _mel_bin(frequency: float, mel: MelConfig) -> float:
+    """Where a frequency lies on the axis of bins: at the filters' centres, interpolated."""
+    return float(np.interp(frequency, bin_centres(mel), np.arange(mel.n_mels) + 0.5))
