@@ -47,7 +47,7 @@ def train(
     init_from: Path | None = None,
     num_clips: int = 4,
 ) -> None:
-    """Train all three stages on a folder of audio, join them and make the first clips.
+    """Examine a folder of audio, train all three stages on it, join them and make the first clips.
 
     Args:
         audio: folder of wav, flac, ogg or mp3, with or without metadata.jsonl.
@@ -67,6 +67,7 @@ def train(
     bundle = Bundle.open(init_from) if init_from else None
     done = open_plan(out, {"audio": folder.fingerprint(), "preset": preset, "init_from": _bundle_name(bundle)})
     if not done:
+        ask_doctor(audio, out)
         tell_cost(configs, folder, out)
     steps = plan_steps(configs, audio, out, bundle, first_prompts(folder), num_clips)
     for number, step in enumerate(steps, 1):
@@ -184,6 +185,25 @@ def write_plan(out: Path, done: list[str]) -> None:
     page = json.loads(path.read_text(encoding="utf-8"))
     with write_aside(path) as aside:
         aside.write_text(json.dumps({**page, "done": done}, indent=2), encoding="utf-8")
+
+
+def ask_doctor(audio: Path, out: Path) -> None:
+    """Examine the folder first; say what would spoil training, and go on: unusable files are skipped anyway.
+
+    Raises:
+        ValueError: the report cannot be written.
+    """
+    from pipelines.diagnosis import examine
+    from pipelines.doctor_page import write_report
+
+    say("the data doctor looks at the folder …")
+    diagnosis = examine(audio)
+    page = write_report(diagnosis, out / "doctor")[1]
+    if not diagnosis.faults:
+        say(f"no faults; report: {page}")
+        return
+    counts = ", ".join(f"{count} {kind}" for kind, count in diagnosis.counts().items())
+    say(f"warning: {len(diagnosis.faults)} faults that would spoil training ({counts}); see {page}; training goes on")
 
 
 def tell_cost(configs: dict[str, Path], folder: AudioFolder, out: Path) -> None:
