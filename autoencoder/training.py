@@ -35,6 +35,7 @@ class MelVAETraining(StageTraining):
 
     kind = "autoencoder"
     monitor = "validation/log_mel_error"
+    metrics = ("validation/log_mel_error", "validation/kl")
     parts = ("encoder",)
     model: MelVAE
 
@@ -97,7 +98,7 @@ class MelVAETraining(StageTraining):
         log_mel, valid_frames = self._mel(batch)
         estimate, posterior = self.model(log_mel)
         errors = log_mel_error(estimate, log_mel, valid_frames)
-        self.log(self.monitor, errors.mean(), batch_size=len(errors))
+        self.log("validation/log_mel_error", errors.mean(), batch_size=len(errors))
         self.log("validation/kl", posterior.kl().mean(), batch_size=len(errors))
         if batch_idx == 0:
             log_mel_images(self, {"target": log_mel[:3], "decoded": estimate[:3]})

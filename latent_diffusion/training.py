@@ -33,6 +33,7 @@ from latent_diffusion.flow import (
     mix,
     target,
 )
+from latent_diffusion.listening import FEWEST_CLIPS, LatentEar
 from latent_diffusion.model import KIND, LatentDiffusion
 from latent_diffusion.network import NetworkConfig
 from latent_diffusion.paths import PathConfig
@@ -47,6 +48,7 @@ LABEL_WEIGHT = "conditioner.labels.weight"
 PREVIEW_CLIPS = 4
 PREVIEW_GUIDANCE = 3.0
 PREVIEW_STEPS = 20
+KERNEL_STEPS = 12
 
 
 class LatentData(StageData):
@@ -134,6 +136,7 @@ class LatentDiffusionTraining(StageTraining):
         times: which times are trained.
         text_encoder: `minilm`, or `huggingface:NAME`.
         condition_dropout: how often parts of a condition are left unsaid.
+        kernel_clips: generated at every validation for the kernel distance; 0 turns it off.
         optimiser: of the network.
         schedule: of the learning rate.
         init_from: a checkpoint or released stage to start from; labels are matched by name.
@@ -143,6 +146,7 @@ class LatentDiffusionTraining(StageTraining):
 
     kind = KIND
     monitor = "validation/velocity_loss"
+    metrics = ("validation/velocity_loss", "validation/kernel_distance")
     links = (
         ("data.latents", "model.latents"),
         ("data.lengths.min_seconds", "model.min_seconds"),
@@ -161,6 +165,7 @@ class LatentDiffusionTraining(StageTraining):
         times: TimeConfig = TimeConfig(),  # noqa: B008
         text_encoder: str = "minilm",
         condition_dropout: ConditionDropout = ConditionDropout(),  # noqa: B008
+        kernel_clips: int = 96,
         optimiser: OptimiserConfig = OptimiserConfig(),  # noqa: B008
         schedule: ScheduleConfig = ScheduleConfig(),  # noqa: B008
         init_from: Path | None = None,
@@ -180,6 +185,7 @@ class LatentDiffusionTraining(StageTraining):
         self.decoder = decoder
         self.compile_network = compile_network
         self.table: CaptionTable | None = None
+        self.ear = LatentEar(kernel_clips)
         loss_weights(torch.zeros(1), path, prediction, times)
         self.warm_start()
 
@@ -233,9 +239,29 @@ class LatentDiffusionTraining(StageTraining):
         """The error at fixed noise and times, with all conditions said."""
         time = fixed_times(batch["index"], self.model.config.path, self.times).to(batch["latents"])
         errors = self._errors(batch, batch["noise"], time, self._inputs(batch))
-        self.log(self.monitor, errors.mean(), batch_size=len(errors))
-        if batch_idx == 0 and not self.trainer.sanity_checking:
+        self.log("validation/velocity_loss", errors.mean(), batch_size=len(errors))
+        if self.trainer.sanity_checking:
+            return
+        if self.ear.missing > 0:
+            few = {name: value[: self.ear.missing] for name, value in batch.items()}
+            self.ear.add(self._sample(few, KERNEL_STEPS), few["latents"], few["valid_frames"])
+        if batch_idx == 0:
             self._log_previews(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """The kernel distance between generated and real latents of the same captions.
+
+        Raises:
+            ValueError: it decides, and cannot be had.
+        """
+        distance = self.ear.distance()
+        if distance is not None:
+            self.log("validation/kernel_distance", distance)
+        elif self.monitor == "validation/kernel_distance" and not self.trainer.sanity_checking:
+            raise ValueError(
+                "early_stopping.monitor: the kernel distance needs kernel_clips and at least "
+                f"{FEWEST_CLIPS} validation draws"
+            )
 
     def _inputs(self, batch: dict[str, Tensor]) -> ConditionInputs:
         if self.table is None:
@@ -253,17 +279,21 @@ class LatentDiffusionTraining(StageTraining):
         wanted = target(latents, noise, time, config.path, config.prediction)
         return masked_mean_square(predicted.float() - wanted, frames)
 
+    def _sample(self, batch: dict[str, Tensor], solver_steps: int) -> Tensor:
+        """Whitened latents for the captions, lengths and noise of a validation batch."""
+        condition = self.model.conditioner(self._inputs(batch))
+        made = self.model.sample(batch["noise"], condition, PREVIEW_GUIDANCE, None, solver_steps, batch["valid_frames"])
+        return self.model.spec.whiten(made)
+
     def _log_previews(self, batch: dict[str, Tensor]) -> None:
         writer = getattr(self.logger, "experiment", None)
         if writer is None:
             return
         few = {name: value[-PREVIEW_CLIPS:] for name, value in batch.items()}
-        condition = self.model.conditioner(self._inputs(few))
-        valid = few["valid_frames"]
-        made = self.model.sample(few["noise"], condition, PREVIEW_GUIDANCE, None, PREVIEW_STEPS, valid)
-        for name, latents in (("real", few["latents"]), ("made", self.model.spec.whiten(made))):
+        whitened = self._sample(few, PREVIEW_STEPS)
+        for name, latents in (("real", few["latents"]), ("made", whitened)):
             image = torch.cat(list(latents.float().cpu()), dim=1).clamp(-3.0, 3.0) / 6.0 + 0.5
             writer.add_image(f"latents/{name}", image[None], self.global_step)
         if self.decoder is not None:
-            for row, waveform in enumerate(self.decoder(made)):
+            for row, waveform in enumerate(self.decoder(self.model.spec.unwhiten(whitened))):
                 log_audio(self, f"made_{row}", waveform, self.model.spec.mel.sample_rate)

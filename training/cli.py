@@ -174,6 +174,7 @@ class StageCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
         """Add what every run has: log, checkpoints, progress."""
         folder = Path(self._get(self.config_init, "trainer").get("default_root_dir") or f"runs/{self.model.kind}")
+        self.choose_monitor(str(self._get(self.config, "early_stopping")["monitor"]))
         callbacks: list[Callback] = [
             # Two, for `save_last` writes only beside a new best, and a run on a plateau would go on from its best.
             # The last comes second: it has to know the best.
@@ -195,6 +196,16 @@ class StageCLI(LightningCLI):
             enable_model_summary=False,
             **kwargs,
         )
+
+    def choose_monitor(self, name: str) -> None:
+        """One metric chooses the best checkpoint, stops early and moves a plateau schedule.
+
+        Raises:
+            ValueError: the stage does not log it at validation.
+        """
+        if name not in self.model.metrics:
+            raise ValueError(f"early_stopping.monitor: expected one of {', '.join(self.model.metrics)}, got '{name}'")
+        self.model.monitor = name
 
     def before_fit(self) -> None:
         """Take the run's folder for this process, and resume where it holds a run.

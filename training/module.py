@@ -30,7 +30,9 @@ class StageTraining(LightningModule):
     """
 
     kind: str
+    # Chooses the best checkpoint and stops a run early, unless `early_stopping.monitor` names another of `metrics`.
     monitor: str
+    metrics: tuple[str, ...]
     model: nn.Module
     # Named parts of the network (prefixes of its weights) that get a fingerprint of their own.
     parts: tuple[str, ...] = ()

@@ -51,6 +51,7 @@ class VocoderTraining(StageTraining):
 
     kind = KIND
     monitor = "validation/mel_distance"
+    metrics = ("validation/mel_distance", "validation/ratio_to_griffin_lim")
     model: PriorVocos
 
     def __init__(
@@ -176,7 +177,7 @@ class VocoderTraining(StageTraining):
         if not self._judged:
             raise ValueError("validation: no clip is long enough to be judged (0.1 s)")
         ours, theirs = (sum(values) / len(self._judged) for values in zip(*self._judged, strict=True))
-        self.log(self.monitor, ours)
+        self.log("validation/mel_distance", ours)
         if not self.trainer.sanity_checking:
             self.log("validation/griffin_lim_distance", theirs)
             self.log("validation/ratio_to_griffin_lim", ours / theirs)

@@ -157,6 +157,19 @@ def test_training_starts_with_the_directions_of_its_latents(latents) -> None:
     assert float(new.variance.max() / new.variance.min()) > 2.0
 
 
+def test_the_kernel_distance_is_logged_and_may_choose_the_best(latents, tmp_path, monkeypatch, capsys) -> None:
+    options = ("--early_stopping.monitor", "validation/kernel_distance", "--model.kernel_clips", "20")
+    enough = ("--data.validation_draws", "24", "--trainer.max_steps", "3")
+    assert fit(monkeypatch, latents, tmp_path / "run", *options, *enough) == 0
+    said = capsys.readouterr().err
+    assert "validation/kernel_distance " in said
+    record = torch.load(tmp_path / "run" / "best.ckpt", weights_only=True)["stage_record"]
+    assert record["training"]["validation/kernel_distance"] is not None
+    few = ("--data.validation_draws", "8", "--trainer.max_steps", "3")
+    assert fit(monkeypatch, latents, tmp_path / "few", *options, *few) == 2
+    assert "needs kernel_clips and at least 20 validation draws" in capsys.readouterr().err
+
+
 def test_a_run_of_an_older_version_is_refused_in_one_line(latents, tmp_path, monkeypatch, capsys) -> None:
     assert fit(monkeypatch, latents, tmp_path / "run", "--trainer.max_steps", "3") == 0
     last = tmp_path / "run" / "last.ckpt"
@@ -186,6 +199,11 @@ def test_a_run_of_an_older_version_is_refused_in_one_line(latents, tmp_path, mon
         (("--data.latents", "nowhere.safetensors"), "'nowhere.safetensors' is not a latent file"),
         (("--model.init_from", "nowhere.ckpt"), "checkpoint 'nowhere.ckpt' does not exist"),
         (("--model.network.widht", "3"), "widht"),
+        (("--model.kernel_clips", "3"), "kernel_clips: expected 0 (off) or at least 20, got 3"),
+        (
+            ("--early_stopping.monitor", "validation/taste"),
+            "expected one of validation/velocity_loss, validation/kernel_distance, got 'validation/taste'",
+        ),
     ],
 )
 def test_refused_in_one_line(latents, tmp_path, monkeypatch, capsys, options, message) -> None:
