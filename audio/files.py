@@ -53,6 +53,18 @@ def audio_seconds(path: Path) -> float:
     return float(info.frames) / float(info.samplerate)
 
 
+def audio_rate(path: Path) -> int:
+    """Samples per second as the header tells it, in Hz.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    try:
+        return int(soundfile.info(str(path)).samplerate)
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        raise ValueError(f"{path}: not a readable sound file ({_reason(error)})") from error
+
+
 def read_audio(
     path: Path, sample_rate: int | None = None, start_seconds: float = 0.0, seconds: float | None = None
 ) -> tuple[Waveform, int]:

@@ -127,12 +127,16 @@ class EmbeddingCache:
     Args:
         embedder: whose vectors.
         folder: of the cache; the project's when left out.
+        sample_rate: clips are brought to this rate first, in Hz, so that all have the same band; left as they are
+            when left out.
     """
 
-    def __init__(self, embedder: Embedder, folder: Path | None = None) -> None:
+    def __init__(self, embedder: Embedder, folder: Path | None = None, sample_rate: int | None = None) -> None:
         self.embedder = embedder
+        self.sample_rate = sample_rate if sample_rate and sample_rate < embedder.sample_rate else None
         label = "".join(letter if letter.isalnum() else "-" for letter in embedder.name)
-        self.folder = (folder or default_cache() / "embeddings") / f"{label}-{embedder.fingerprint}"
+        band = f"-{self.sample_rate}" if self.sample_rate else ""
+        self.folder = (folder or default_cache() / "embeddings") / f"{label}-{embedder.fingerprint}{band}"
 
     def of_files(self, paths: Sequence[Path], progress: Progress | None = None) -> Tensor:
         """Vectors `(clips, width)` of sound files, from the cache where they are in it.
@@ -155,7 +159,7 @@ class EmbeddingCache:
                 looked.add(key[:1])
                 known |= self._read(key[:1])
             if key not in known:
-                known[key] = fresh[key] = self._checked(read_audio(path, self.embedder.sample_rate)[0])
+                known[key] = fresh[key] = self._checked(self._read_clip(path))
             if len(fresh) >= SAVE_EVERY:
                 self._write(fresh)
                 fresh = {}
@@ -179,6 +183,13 @@ class EmbeddingCache:
                 clip = resample(clip, sample_rate, self.embedder.sample_rate)
             vectors.append(self._checked(clip))
         return torch.stack(vectors) if vectors else torch.zeros(0, self.embedder.width)
+
+    def _read_clip(self, path: Path) -> Waveform:
+        """A file at the embedder's rate, with no more band than `sample_rate` leaves."""
+        if self.sample_rate is None:
+            return read_audio(path, self.embedder.sample_rate)[0]
+        waveform, rate = read_audio(path, self.sample_rate)
+        return resample(waveform, rate, self.embedder.sample_rate)
 
     def _checked(self, waveform: Waveform) -> Tensor:
         """The vector of a clip.

@@ -55,14 +55,25 @@ class LatentEar:
         self._made.append(describe_latents(made.float(), valid_frames).cpu())
         self._real.append(describe_latents(real.float(), valid_frames).cpu())
 
-    def distance(self) -> float | None:
+    def distance(self, needed: bool = False) -> float | None:
         """The kernel distance, times 1,000; forgets the clips.
 
         None of fewer than 20 clips, of clips that are all alike, and of numbers that are not finite: a run goes on.
+
+        Args:
+            needed: a checkpoint is chosen by it.
+
+        Raises:
+            ValueError: it is needed, and there are too few clips.
         """
         made, real = (torch.cat(parts) if parts else torch.zeros(0, 1) for parts in (self._made, self._real))
         self._made, self._real = [], []
         if len(made) < FEWEST_CLIPS:
+            if needed:
+                raise ValueError(
+                    f"early_stopping.monitor: the kernel distance needs kernel_clips and at least {FEWEST_CLIPS} "
+                    "validation draws"
+                )
             return None
         try:
             return kernel_distance(made, real)

@@ -10,6 +10,11 @@ COMMANDS = {
     "train": ("pipelines.train", "train all three stages on a folder of audio"),
     "prepare": ("pipelines.prepare_data", "build a training folder from packages"),
     "bundle": ("pipelines.bundle", "join three trained stages"),
+    "doctor": ("pipelines.doctor", "find what would spoil training in a folder of audio"),
+    "evaluate": ("pipelines.evaluate", "measure a model against real clips, or against another model"),
+    "ladder": ("pipelines.ladder", "find the stage that loses most"),
+    "memorisation": ("pipelines.memorisation", "find generated clips that are copies of training clips"),
+    "install-ears": ("pipelines.install_ears", "fetch the pretrained models that listen"),
     "check-classes": ("pipelines.check_classes", "ask a classifier whether clips sound like their class"),
 }
 

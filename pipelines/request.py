@@ -2,6 +2,7 @@
 
 import math
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,25 @@ class Request:
     loudness: float | None = None
     brightness: float | None = None
     label: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to make.
+
+    Args:
+        prompt: free words.
+        index: the i of (seed, i).
+        seconds: length.
+        label: one of the model's classes.
+        numbers: pitch, loudness, brightness, where they are asked for.
+    """
+
+    prompt: str
+    index: int
+    seconds: float
+    label: str | None = None
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

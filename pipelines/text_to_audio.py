@@ -6,7 +6,8 @@ Clip i of seed K draws its noise from (K, i) on the CPU, one clip at a time, so 
 on any device, today and tomorrow.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from autoencoder.model import MelVAE
 from latent_diffusion.model import LatentDiffusion
 from pipelines.bundle import Bundle, Defaults
 from pipelines.compatibility import check_latents, check_vocoder
-from pipelines.request import AudioOutput, Request, settle
+from pipelines.request import SHORTEST_SECONDS, AudioOutput, Job, Request, settle
 from pipelines.resources import DEFAULT_BUNDLE, resource
 from pipelines.shaping import clip_noise, finish
 from training.device import choose_device, choose_precision
@@ -26,6 +27,8 @@ from vocoder.base import Vocoder
 from vocoder.loading import load_vocoder
 
 BATCH_CLIPS = 16
+# Conditions that a request gives as numbers, beside the length.
+NUMBERS = ("pitch", "loudness", "brightness")
 
 
 class TextToAudioPipeline:
@@ -165,19 +168,51 @@ class TextToAudioPipeline:
     def run(self, request: Request, on_step: Callable[[int, int], None] | None = None) -> AudioOutput:
         """Generate what a request asks for; see `Request` and `AudioOutput`."""
         settings = self.settle(request)
-        jobs = [(prompt, index) for prompt in request.prompts for index in range(request.num_clips)]
+        numbers = {name: settings[name] for name in NUMBERS if settings[name] is not None}
+        jobs = [
+            Job(prompt, index, settings["seconds"], settings["label"], numbers)
+            for prompt in request.prompts
+            for index in range(request.num_clips)
+        ]
         starts = range(0, len(jobs), BATCH_CLIPS)
         pieces = [self._batch(jobs[start : start + BATCH_CLIPS], settings, on_step) for start in starts]
-        waveforms, guarded = finish(torch.cat(pieces), self.sample_rate)
+        samples = round(settings["seconds"] * self.sample_rate)
+        waveforms, guarded = finish(torch.cat(pieces)[:, :samples], self.sample_rate)
         return AudioOutput(
             waveforms=waveforms,
             sample_rate=self.sample_rate,
-            prompts=tuple(prompt for prompt, _ in jobs),
-            indices=tuple(index for _, index in jobs),
+            prompts=tuple(job.prompt for job in jobs),
+            indices=tuple(job.index for job in jobs),
             seed=settings["seed"],
             settings=settings,
             guarded=guarded,
         )
+
+    def run_jobs(
+        self, jobs: Sequence[Job], request: Request, on_step: Callable[[int, int], None] | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Generate clips that differ in length and conditions, batch by batch; those of like length share a batch.
+
+        Args:
+            jobs: one for each clip.
+            request: seed, guidance and solver of all of them; its prompts and numbers are not used.
+            on_step: called after every solver step of every batch.
+
+        Yields:
+            the number of a job and its clip, `(samples,)` in [-1, 1].
+
+        Raises:
+            ValueError: a setting out of its range.
+        """
+        order = sorted(range(len(jobs)), key=lambda number: jobs[number].seconds)
+        longest = max((job.seconds for job in jobs), default=SHORTEST_SECONDS)
+        settings = self.settle(replace(request, seconds=longest))
+        for start in range(0, len(order), BATCH_CLIPS):
+            part = order[start : start + BATCH_CLIPS]
+            waveforms = self._batch([jobs[number] for number in part], settings, on_step)
+            for number, waveform in zip(part, waveforms, strict=True):
+                samples = round(jobs[number].seconds * self.sample_rate)
+                yield number, finish(waveform[None, :samples].clone(), self.sample_rate)[0][0]
 
     def settle(self, request: Request) -> dict[str, Any]:
         """Fill in the defaults and refuse what cannot be done; see `pipelines.request.settle`."""
@@ -185,31 +220,44 @@ class TextToAudioPipeline:
 
     @torch.inference_mode()
     def _batch(
-        self, jobs: list[tuple[str, int]], settings: dict[str, Any], on_step: Callable[[int, int], None] | None
+        self, jobs: Sequence[Job], settings: dict[str, Any], on_step: Callable[[int, int], None] | None
     ) -> Tensor:
+        """Clips of a batch, as long as the longest of them, on the CPU."""
+        latents = self.latents(jobs, settings, on_step)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            log_mel = self.autoencoder.decode(latents)
+        return self.vocode(log_mel.float()).float().cpu()
+
+    @torch.inference_mode()
+    def latents(
+        self, jobs: Sequence[Job], settings: dict[str, Any], on_step: Callable[[int, int], None] | None = None
+    ) -> Tensor:
+        """Raw latents `(clips, channels, latent_frames)` of a batch; beyond a clip's end, those of silence.
+
+        Args:
+            jobs: one for each clip.
+            settings: from `settle`.
+            on_step: called after every solver step.
+        """
         spec = self.diffusion.spec
-        frames = spec.num_latent_frames(settings["seconds"])
-        noise = torch.stack([clip_noise(settings["seed"], index, spec.channels, frames) for _, index in jobs])
-        numbers = {
-            name: settings[name]
-            for name in ("pitch", "loudness", "brightness", "seconds")
-            if settings[name] is not None
-        }
+        frames = [spec.num_latent_frames(job.seconds) for job in jobs]
+        noise = torch.zeros(len(jobs), spec.channels, max(frames))
+        for row, job in enumerate(jobs):
+            noise[row, :, : frames[row]] = clip_noise(settings["seed"], job.index, spec.channels, frames[row])
+        numbers = [{**job.numbers, "seconds": job.seconds} for job in jobs]
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             condition = self.diffusion.encode_conditions(
-                [prompt for prompt, _ in jobs], [settings["label"]] * len(jobs), [numbers] * len(jobs)
+                [job.prompt for job in jobs], [job.label for job in jobs], numbers
             )
-            latents = self.diffusion.sample(
+            return self.diffusion.sample(
                 noise.to(self.device),
                 condition,
                 guidance_scale=settings["guidance_scale"],
                 solver=settings["solver"],
                 solver_steps=settings["solver_steps"],
+                valid_frames=None if min(frames) == max(frames) else torch.tensor(frames),
                 on_step=on_step,
             )
-            log_mel = self.autoencoder.decode(latents)
-        waveform = self.vocode(log_mel.float())
-        return waveform[:, : round(settings["seconds"] * self.sample_rate)].float().cpu()
 
     def vocode(self, log_mel: Tensor) -> Tensor:
         """Log-mel `(batch, n_mels, frames)` of the autoencoder's contract to `(batch, samples)`.

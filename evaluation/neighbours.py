@@ -1,0 +1,184 @@
+"""How two clouds lie in each other, by balls around every clip that reach to its k-th neighbour in its own cloud.
+
+    precision   share of made clips inside any ball of the reference      Kynkaanniemi et al., 2019, equation 2
+    recall      share of reference clips inside any ball of the made      the same
+    density     balls of the reference that a made clip is in, over k     Naeem et al., 2020, equation 3
+    coverage    share of the reference's balls that hold a made clip      the same, equation 4
+
+Distances are computed once, in blocks. Of each clip the nearest neighbours are kept, and of each pair across the
+clouds only those that could ever be in a ball: half samples then cost no distance at all, and memory grows with the
+number of clips, not with its square.
+"""
+
+from dataclasses import astuple, dataclass
+
+import torch
+from torch import Tensor
+
+from evaluation.embeddings import BLOCK_ROWS, check_embeddings, squared_distances
+from evaluation.intervals import Replicated, Units
+
+K = 5
+# Neighbours that are remembered: in half of the clips the fifth one is about the tenth, and beyond this one with a
+# probability of less than one in a million.
+REMEMBERED = 40
+# Halves are measured from so many times k clips a half: below, a ball holds half of its cloud.
+HALF_OF_ENOUGH = 2
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """Four shares; see the module.
+
+    Args:
+        precision: are the made clips plausible?
+        recall: is everything there?
+        density: precision without the pull of outliers; may exceed 1.
+        coverage: recall without it.
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs across two clouds that are near enough to matter.
+
+    Args:
+        centre: row of the cloud that has the balls.
+        point: row of the other cloud.
+        squared: distance of the two.
+    """
+
+    centre: Tensor
+    point: Tensor
+    squared: Tensor
+
+
+class NeighbourGraph:
+    """All distances between two clouds that balls can ask for.
+
+    Args:
+        made: `(clips, numbers)`.
+        reference: `(clips, numbers)`; the four numbers are comparable only at equal numbers of clips.
+        k: neighbours that a ball reaches.
+
+    Raises:
+        ValueError: what is no cloud, or no more than k clips.
+    """
+
+    def __init__(self, made: Tensor, reference: Tensor, k: int = K) -> None:
+        check_embeddings(reference, made, fewest=k + 1)
+        self.k = k
+        # A common shift changes no distance, and small numbers lose fewer digits.
+        centre = reference.double().mean(dim=0)
+        made, reference = made.double() - centre, reference.double() - centre
+        self.sizes = (len(made), len(reference))
+        self.own = [_nearest(cloud, max(k, REMEMBERED)) for cloud in (made, reference)]
+        self.balls_of_made = _near_pairs(made, reference, self.own[0][0][:, -1])
+        self.balls_of_reference = _near_pairs(reference, made, self.own[1][0][:, -1])
+
+    def neighbourhood(
+        self, rows: Tensor | None = None, columns: Tensor | None = None, k: int | None = None
+    ) -> Neighbourhood:
+        """The four numbers of the whole clouds, or of parts of them.
+
+        Args:
+            rows: which made clips, `(made,)`, booleans; all when left out.
+            columns: which reference clips; all when left out.
+            k: neighbours that a ball reaches; those of the graph when left out.
+        """
+        k = k or self.k
+        rows = torch.ones(self.sizes[0], dtype=torch.bool) if rows is None else rows
+        columns = torch.ones(self.sizes[1], dtype=torch.bool) if columns is None else columns
+        made, reference = int(rows.sum()), int(columns.sum())
+        held, inside = self._inside(self.balls_of_reference, 1, columns, rows, k)
+        recalled = self._inside(self.balls_of_made, 0, rows, columns, k)[1]
+        return Neighbourhood(
+            precision=_different(inside, self.sizes[0]) / made,
+            recall=_different(recalled, self.sizes[1]) / reference,
+            density=len(inside) / (k * made),
+            coverage=_different(held, self.sizes[1]) / reference,
+        )
+
+    def replicated(self, units: Units, seed: int = 0) -> dict[str, Replicated]:
+        """The four numbers by name, with those of halves of the clouds."""
+        names = ("precision", "recall", "density", "coverage")
+        if min(self.sizes) < HALF_OF_ENOUGH * 2 * self.k:
+            whole, reason = astuple(self.neighbourhood()), f"{2 * HALF_OF_ENOUGH * self.k} clips are enough"
+            return {n: Replicated.alone(v, units.count, reason) for n, v in zip(names, whole, strict=True)}
+        found = units.replicate(lambda *kept: astuple(self.neighbourhood(*kept)), seed, False, self._of_half)
+        return dict(zip(names, found, strict=True))
+
+    def _of_half(self, rows: Tensor, columns: Tensor) -> tuple[float, ...]:
+        """The four numbers of a half.
+
+        Density counts balls, and varies by how many hold many: balls of a half must stay as small as those of the
+        whole, and reach to half of k neighbours. The shares vary with how many clips are in balls at all: k stays.
+        """
+        same, smaller = (self.neighbourhood(rows, columns, k) for k in (self.k, -(-self.k // 2)))
+        return same.precision, same.recall, smaller.density, same.coverage
+
+    def _inside(self, pairs: _Pairs, side: int, centres: Tensor, points: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Centre and point of every pair of which the point is in the centre's ball."""
+        reach = _reach(*self.own[side], centres, k)
+        within = centres[pairs.centre] & points[pairs.point] & (pairs.squared <= reach[pairs.centre])
+        return pairs.centre[within], pairs.point[within]
+
+
+def neighbourhood(made: Tensor, reference: Tensor, k: int = K) -> Neighbourhood:
+    """Precision, recall, density and coverage; see `NeighbourGraph`."""
+    return NeighbourGraph(made, reference, k).neighbourhood()
+
+
+def nearest_distances(points: Tensor, cloud: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance of each point to its nearest row of a cloud, and which row it is.
+
+    Args:
+        points: `(points, numbers)`.
+        cloud: `(clips, numbers)`.
+    """
+    check_embeddings(cloud, points, fewest=1)
+    found = [squared_distances(block.double(), cloud.double()).min(dim=1) for block in torch.split(points, BLOCK_ROWS)]
+    return torch.cat([part.values for part in found]).sqrt(), torch.cat([part.indices for part in found])
+
+
+def _different(rows: Tensor, size: int) -> int:
+    """How many different rows out of so many are named."""
+    return int(torch.bincount(rows, minlength=size).count_nonzero())
+
+
+def _nearest(cloud: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Squared distances and rows of each clip's nearest neighbours in its own cloud, itself left out."""
+    number = min(number, len(cloud) - 1)
+    values, indices = [], []
+    for start in range(0, len(cloud), BLOCK_ROWS):
+        distances = squared_distances(cloud[start : start + BLOCK_ROWS], cloud)
+        rows = torch.arange(len(distances))
+        distances[rows, start + rows] = torch.inf
+        found = distances.topk(number, dim=1, largest=False)
+        values.append(found.values)
+        indices.append(found.indices)
+    return torch.cat(values), torch.cat(indices)
+
+
+def _near_pairs(centres: Tensor, points: Tensor, reach: Tensor) -> _Pairs:
+    """Pairs no farther apart than the remembered reach of their centre."""
+    parts = []
+    for start in range(0, len(centres), BLOCK_ROWS):
+        distances = squared_distances(centres[start : start + BLOCK_ROWS], points)
+        row, column = torch.nonzero(distances <= reach[start : start + BLOCK_ROWS, None], as_tuple=True)
+        parts.append((row + start, column, distances[row, column]))
+    return _Pairs(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+def _reach(squared: Tensor, neighbours: Tensor, kept: Tensor, k: int) -> Tensor:
+    """Squared distance of each clip to its k-th neighbour among those that are kept."""
+    rank = kept[neighbours].cumsum(dim=1)
+    found = rank >= k
+    # Beyond what is remembered the last one stands in.
+    place = torch.where(found.any(dim=1), found.int().argmax(dim=1), neighbours.shape[1] - 1)
+    return squared[torch.arange(len(squared)), place]

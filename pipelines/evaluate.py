@@ -1,0 +1,276 @@
+"""`python -m pipelines.evaluate`: how good is a model, and is it better than another one?
+
+Clips are generated for the captions of real held-out ones, and both sets are listened to. Beside each number stand the
+same for real training clips (the floor: nothing does better), for shuffled prompts (the ceiling of nonsense: the right
+clips for the wrong words) and for white noise. A report can be the baseline of a later one.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress as Bar
+from rich.progress import track
+
+from audio.dataset import AudioFolder, Split
+from audio.files import audio_rate
+from evaluation.embedders import EmbeddingCache, load_embedder
+from evaluation.intervals import ratio_interval
+from evaluation.kernel import kernel_bandwidth
+from evaluation.measurements import Ears, Measurements, Progress, Subject, measure
+from evaluation.page import save_json
+from evaluation.pitch import PitchEstimator, load_pitch_estimator
+from evaluation.prompt_scores import shuffled
+from evaluation.score import Score, compare, unit_numbers
+from evaluation.scores import Yardstick
+from pipelines.bundle import BUNDLE_NAME
+from pipelines.clips import check_writable
+from pipelines.counterparts import make_counterparts, named_pitch
+from pipelines.evaluation_page import evaluation_page, show_scores
+from pipelines.evaluation_report import Report
+from pipelines.reference import (
+    Reference,
+    adherence_judge,
+    distrust,
+    family_classifier,
+    noise_subjects,
+    prompt_features,
+    real_subjects,
+)
+from pipelines.text_to_audio import TextToAudioPipeline
+from training.command import answer, run_command, say
+
+REPORT_NAME, PAGE_NAME, MEASUREMENTS_NAME = "report.json", "report.html", "measurements.safetensors"
+# Metrics that real held-out clips are asked themselves; of the others the floor is that of training clips.
+ASKED_OF_HELD_OUT = ("class accuracy", "pitch within 50 cents", "median pitch error, cents", "prompt adherence")
+RATIOS = ("class accuracy", "pitch within 50 cents")
+NOISE_CLIPS = 200
+BYTES_PER_SECOND = 60_000
+
+
+def evaluate(
+    reference: Path,
+    out: Path,
+    model: Path | None = None,
+    generated: Path | None = None,
+    baseline: Path | None = None,
+    embedder: str = "aisfx",
+    split: Split = "test",
+    clips: int = 0,
+    seed: int = 0,
+) -> None:
+    """Measure the clips of a model against real held-out ones, and compare it with another model.
+
+    Args:
+        reference: folder of real clips with captions and a training and a test split, such as data/oneshots.
+        out: folder of the report; started again with the same words, what was generated is not made again.
+        model: folder of a bundle, of which clips are generated for the reference's captions.
+        generated: a folder of generated clips, in the place of a model.
+        baseline: a bundle, or the folder of an earlier report, to compare with.
+        embedder: the ear: aisfx, mel, speech, clap:NAME, panns, vggish, wav2vec2:NAME or an import path.
+        split: train, validation or test; which clips are held out.
+        clips: at most so many of them, spread evenly; 0 takes all.
+        seed: of the noise, of the classifier and of the halves.
+
+    Raises:
+        ValueError: neither or both of model and generated, an unusable folder, an embedder that cannot be had, or a
+            baseline that was measured otherwise.
+    """
+    if (model is None) == (generated is None):
+        raise ValueError("expected either --model BUNDLE or --generated FOLDER")
+    ear = load_embedder(embedder)
+    held = Reference.open(reference, split, clips)
+    check_writable(out, int(sum(clip.seconds for clip in held.held_out) * BYTES_PER_SECOND))
+    notes: list[str] = []
+    subjects = generate(model, held, out / "generated", seed) if model else read_generated(generated, held, notes)
+    rate = common_rate(subjects, held, ear.sample_rate, notes)
+    cache = EmbeddingCache(ear, sample_rate=rate)
+    listen = Ears(cache, pitch_ear(notes), family_classifier(held, rate, seed, bar("learning families")), rate)
+    fingerprint = {
+        "embedder": ear.name,
+        "embedder_weights": ear.fingerprint,
+        "pitch_estimator": listen.pitch.fingerprint if listen.pitch else None,
+        "sample_rate": rate,
+        "reference": held.fingerprint(),
+        "reference_clips": len(held.held_out),
+        "clips": len(subjects),
+        "split": split,
+        "seed": seed,
+    }
+    old = open_baseline(baseline, fingerprint)
+    report = listen_and_score(held, subjects, listen, fingerprint, notes, seed)
+    if baseline is not None:
+        if old is None:
+            old = measure(generate(baseline, held, out / "baseline", seed), listen, bar("listening to the baseline"))
+        report = with_baseline(report, old, yardstick(held, report.held_out, listen, seed))
+    finish(report, out)
+
+
+def generate(model: Path, held: Reference, folder: Path, seed: int) -> list[Subject]:
+    """Clips of a bundle for the captions of the held-out ones, with a bar; what is there is not made again."""
+    pipeline = TextToAudioPipeline.from_pretrained(model)
+    with Bar(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task("generating", total=len(held.held_out))
+        if not sys.stderr.isatty():
+            say(f"generating {len(held.held_out)} clips")
+        made = make_counterparts(pipeline, held.held_out, folder, seed, lambda: progress.advance(task))
+    return [
+        Subject(part.path, part.clip.recording, part.prompt, part.clip.family, named_pitch(part.prompt))
+        for part in made
+    ]
+
+
+def read_generated(folder: Path | None, held: Reference, notes: list[str]) -> list[Subject]:
+    """Clips that were generated elsewhere; where they name no family, it is that of their caption in the reference."""
+    scanned = AudioFolder.scan(folder or Path())
+    if scanned.skipped:
+        notes.append(f"{len(scanned.skipped)} generated files were left out: unreadable, empty, silent or too short")
+    families = {caption: clip.family for clip in held.folder.clips for caption in clip.captions}
+    known = {clip.family for clip in held.folder.clips}
+    return [
+        Subject(
+            clip.path,
+            clip.recording,
+            clip.captions[0],
+            clip.family if clip.family in known else families.get(clip.captions[0], ""),
+            named_pitch(clip.captions[0]),
+        )
+        for clip in scanned.clips
+    ]
+
+
+def common_rate(subjects: Sequence[Subject], held: Reference, ear_rate: int, notes: list[str]) -> int:
+    """The rate to which everything is brought: the lowest there is, for a band that one set lacks would decide all."""
+    made, real = min(audio_rate(subject.path) for subject in subjects), held.sample_rate
+    rate = min(made, real)
+    if made != real:
+        notes.append(f"generated clips have {made} Hz, real ones {real} Hz: all were brought to {rate} Hz first")
+    if rate < ear_rate:
+        notes.append(f"the ear takes {ear_rate} Hz; nothing above {rate / 2000:.1f} kHz was heard of any clip")
+    return rate
+
+
+def pitch_ear(notes: list[str]) -> PitchEstimator | None:
+    """The pitch estimator, or a note that it is missing."""
+    try:
+        return load_pitch_estimator()
+    except ValueError as error:
+        notes.append(f"pitch was not measured: {error}")
+        return None
+
+
+def yardstick(held: Reference, held_out: Measurements, listen: Ears, seed: int) -> Yardstick:
+    """What every set is held against."""
+    classes = listen.classifier.classes if listen.classifier else ()
+    return Yardstick(
+        reference=held_out,
+        bandwidth=kernel_bandwidth(held_out.embeddings),
+        judge=adherence_judge(held.train, listen, bar("learning words")),
+        texts=prompt_features,
+        classes=classes,
+        distrust=distrust(held_out, classes),
+        seed=seed,
+    )
+
+
+def listen_and_score(
+    held: Reference, subjects: Sequence[Subject], listen: Ears, fingerprint: dict[str, Any], notes: list[str], seed: int
+) -> Report:
+    """Listen to every set and compute all columns."""
+    real = real_subjects(held.held_out)
+    held_out = measure(real, listen, bar("listening to real clips"))
+    made = measure(subjects, listen, bar("listening to generated clips"))
+    ruler = yardstick(held, held_out, listen, seed)
+    say("computing distances and intervals")
+    columns = {"generated": ruler.score(made)}
+    train = measure(real_subjects(held.matched_training(seed)), listen, bar("listening to training clips"))
+    columns["real"] = ruler.score(train, replicate=False) if len(train) else {}
+    asked = ruler.score(held_out, replicate=False)
+    columns["real"] = {
+        name: asked[name] if name in ASKED_OF_HELD_OUT else columns["real"].get(name, missing(asked[name]))
+        for name in asked
+    }
+    columns["shuffled"] = ruler.score(shuffled(made, seed), replicate=False)
+    with tempfile.TemporaryDirectory() as folder:
+        few = real[:: -(-len(real) // NOISE_CLIPS)]
+        lengths = [round(clip.seconds * listen.sample_rate) for clip in held.held_out[:: -(-len(real) // NOISE_CLIPS)]]
+        noise = noise_subjects(few, lengths, listen.sample_rate, Path(folder))
+        columns["noise"] = ruler.score(measure(noise, listen), replicate=False)
+    ratios = {}
+    for name in RATIOS:
+        above, below = columns["generated"][name].interval, columns["real"][name].interval
+        if above is not None and below is not None:
+            ratios[name] = ratio_interval(above, below)
+    return Report(fingerprint, columns, ratios, None, made, held_out, subjects, real, ruler.classes, notes)
+
+
+def missing(score: Score) -> Score:
+    """A metric that cannot be had for want of training clips."""
+    return Score(score.name, None, score.higher_is_better, 0, score.blind, "there are no training clips")
+
+
+def open_baseline(path: Path | None, fingerprint: dict[str, Any]) -> Measurements | None:
+    """What was heard of the clips of an earlier report; None where there is none, or a bundle in its place.
+
+    Raises:
+        ValueError: neither a bundle nor a report, or a report that was measured otherwise: names what differs.
+    """
+    if path is None or (path / BUNDLE_NAME).is_file():
+        return None
+    if not (path / REPORT_NAME).is_file():
+        raise ValueError(f"baseline: '{path}' is neither a bundle nor the folder of a report")
+    try:
+        page = json.loads((path / REPORT_NAME).read_text(encoding="utf-8"))
+        theirs = dict(page["fingerprint"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"baseline: '{path / REPORT_NAME}' is not the report of an evaluation") from error
+    differences = [f"{key}: {theirs.get(key)} != {own}" for key, own in fingerprint.items() if theirs.get(key) != own]
+    if differences:
+        raise ValueError(f"baseline: that report cannot be compared with this one ({'; '.join(differences)})")
+    return Measurements.load(path / MEASUREMENTS_NAME)
+
+
+def with_baseline(report: Report, old: Measurements, ruler: Yardstick) -> Report:
+    """Add the baseline's column and the paired differences.
+
+    Raises:
+        ValueError: the baseline's clips were made for other prompts.
+    """
+    if old.prompts != report.made.prompts:
+        raise ValueError("baseline: its clips were made for other prompts, or are in another order")
+    scores = ruler.score(old)
+    differences = compare(report.columns["generated"], scores, unit_numbers(report.made))
+    first = {"generated": report.columns["generated"], "baseline": scores}
+    columns = first | {name: column for name, column in report.columns.items() if name not in first}
+    return replace(report, columns=columns, comparison=differences)
+
+
+def finish(report: Report, out: Path) -> None:
+    """Write and print everything."""
+    report.made.save(out / MEASUREMENTS_NAME)
+    evaluation_page(report).save(out / PAGE_NAME)
+    save_json(out / REPORT_NAME, report.to_dict())
+    show_scores(report)
+    for note in report.notes:
+        say(f"note: {note}")
+    answer(str(out / PAGE_NAME))
+    answer(str(out / REPORT_NAME))
+
+
+def bar(text: str) -> Progress:
+    """A progress bar around a list, on standard error."""
+    return lambda items: track(items, text, console=Console(stderr=True), disable=not sys.stderr.isatty())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry of `python -m pipelines.evaluate` and `melisma evaluate`."""
+    return run_command(evaluate, arguments, program="python -m pipelines.evaluate")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
