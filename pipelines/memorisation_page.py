@@ -1,7 +1,6 @@
 """What the search for copies found, as `report.json` for programs and `report.html` for ears and eyes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -12,107 +11,17 @@ from matplotlib.figure import Figure
 from audio.dataset import Clip
 from audio.files import read_audio
 from audio.mel import MelConfig
-from evaluation.copies import PERCENTILE, CopyTest, Neighbour
-from evaluation.intervals import Interval
+from evaluation.copies import CopyTest
 from evaluation.page import Page, save_json
 from evaluation.pictures import spectrogram_figure
+from pipelines.memorisation_findings import EXPECTED, Findings, Match, Power
 from pipelines.resources import resource
 
-EXPECTED = PERCENTILE / 100.0
 SHOWN = 20
 NEAREST_SHOWN = 5
 LONGEST_SHOWN_SECONDS = 4.0
 PICTURE_PRESET = "configs/mel/bigvgan_44khz.yaml"
 EDGES = np.geomspace(0.02, 5.0, 61)
-
-
-@dataclass(frozen=True)
-class Match:
-    """A generated clip and the training clip nearest to it.
-
-    Args:
-        clip: the generated one.
-        nearest: the training clip; None where nothing overlaps.
-        neighbour: its distances.
-        threshold: below which it is suspected; None where there is no test.
-        relative: distance over the median null distance of its class; None with `threshold`.
-        judged_by: the class, family or `all clips` whose real distances it was compared with.
-    """
-
-    clip: Clip
-    nearest: Clip | None
-    neighbour: Neighbour
-    threshold: float | None = None
-    relative: float | None = None
-    judged_by: str = ""
-
-    @property
-    def suspected(self) -> bool:
-        """Nearer than the line."""
-        return self.threshold is not None and self.neighbour.distance < self.threshold
-
-
-@dataclass(frozen=True)
-class Shares:
-    """How many clips lie below the line, by one distance.
-
-    Args:
-        generated: of the generated clips; None where there is no test.
-        held_out: of the real held-out clips; None where there are none.
-    """
-
-    generated: Interval | None = None
-    held_out: Interval | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain containers for a report."""
-        return {
-            "share": self.generated.value if self.generated else None,
-            "interval": [self.generated.low, self.generated.high] if self.generated else None,
-            "held_out_share": self.held_out.value if self.held_out else None,
-            "held_out_interval": [self.held_out.low, self.held_out.high] if self.held_out else None,
-        }
-
-
-@dataclass(frozen=True)
-class Findings:
-    """All that a report says.
-
-    Args:
-        facts: model or folder, training folder, embedder, its fingerprint, seed and numbers of clips.
-        matches: of the generated clips, the nearest for its class first.
-        shares: by the aligned log-mel.
-        embedding_shares: by the embedding alone.
-        test: what the real clips taught; None where they are too few.
-        held_out_ratios: distance of real held-out clips over the median null distance of their class.
-        reason: why nothing was computed.
-    """
-
-    facts: dict[str, Any]
-    matches: tuple[Match, ...]
-    shares: Shares = Shares()
-    embedding_shares: Shares = Shares()
-    test: CopyTest | None = None
-    held_out_ratios: tuple[float, ...] = ()
-    reason: str = ""
-
-    @property
-    def suspects(self) -> tuple[Match, ...]:
-        """The generated clips below the line, nearest first."""
-        return tuple(match for match in self.matches if match.suspected)
-
-    def sentence(self) -> str:
-        """What it comes to, in one sentence."""
-        share, held_out = self.shares.generated, self.shares.held_out
-        if share is None:
-            return f"Not computed: {self.reason}."
-        floor = max(EXPECTED, held_out.value if held_out else 0.0)
-        said = (
-            f"{share.value:.1%} of {len(self.matches)} generated clips lie nearer to a training clip than real clips do"
-        )
-        if share.low is not None and share.low > floor:
-            return f"{said}: more than the {floor:.1%} that chance gives. Listen to the suspects."
-        return f"{said}: no more than chance would give ({floor:.1%})."
 
 
 def write_report(findings: Findings, out: Path) -> tuple[Path, Path]:
@@ -155,6 +64,7 @@ def as_dict(findings: Findings) -> dict[str, Any]:
         **findings.shares.to_dict(),
         "expected": EXPECTED,
         "reason": findings.reason,
+        "power": findings.power.to_dict() if findings.power else None,
         "embedding": findings.embedding_shares.to_dict(),
         "threshold_over_median": test.ratio if test else None,
         "thresholds": {name: test.ratio * median for name, median in sorted(test.medians.items())} if test else {},
@@ -191,6 +101,8 @@ def _numbers(page: Page, findings: Findings) -> None:
     ]
     header = ("distance", "generated clips suspected", "real held-out clips suspected", "expected of the honest")
     page.table(header, rows, "shares with 95 % intervals; the first line counts")
+    if findings.power:
+        page.text(power_line(findings.power))
     if findings.test:
         page.figure(_histogram(findings, findings.test))
     page.table(("fact", "value"), list(findings.facts.items()))
@@ -236,6 +148,14 @@ def _pair(page: Page, match: Match, mel: MelConfig) -> None:
 def _player(page: Page, path: Path, caption: str, mel: MelConfig) -> None:
     waveform, rate = read_audio(path, mel.sample_rate, seconds=LONGEST_SHOWN_SECONDS)
     page.sound(waveform, rate, caption, spectrogram_figure(waveform, mel, path.name, (4.2, 2.4), scale=False))
+
+
+def power_line(power: Power) -> str:
+    """What the test would have seen of a model that copies."""
+    return (
+        f"{power.sentence()} Share {power.share}; measured with training clips that went through the model, with "
+        f"{power.latent_noise:.0%} noise in their latents; the source was the nearest in {power.source_nearest}."
+    )
 
 
 def suspect_lines(matches: Sequence[Match]) -> list[str]:
