@@ -139,11 +139,8 @@ def _add_families(page: Page, report: Report) -> None:
 
 def confusion_figure(report: Report) -> Figure:
     """Shares of generated clips by family asked for and family heard."""
-    classes = report.classes
-    counts = np.zeros((len(classes), len(classes)))
-    for family, answer in zip(report.made.families, report.made.probabilities.argmax(dim=1).tolist(), strict=True):
-        if family in classes:
-            counts[classes.index(family), answer] += 1
+    classes, heard = report.classes, report.confusion()
+    counts = np.array([[heard[asked].get(answer, 0) for answer in classes] for asked in classes], dtype=np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = Figure(figsize=(7.5, 6.5), dpi=90, layout="constrained")
     axes = figure.add_subplot()

@@ -1,5 +1,6 @@
 """What an evaluation found, as plain containers for `report.json`."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,13 +49,24 @@ class Report:
             if name in self.ratios:
                 metrics[name]["over_real_held_out"] = self.ratios[name].to_dict()
         page: dict[str, Any] = {"format": REPORT_FORMAT, "kind": "evaluation", "fingerprint": self.fingerprint}
-        page |= {"metrics": metrics, "notes": self.notes, "families": self.families()}
+        page |= {"metrics": metrics, "notes": self.notes, "families": self.families(), "confusion": self.confusion()}
         if self.comparison is not None:
             page["comparison"] = {
                 name: {"word": word, **(difference.to_dict() if difference else {"value": None})}
                 for name, (difference, word) in self.comparison.items()
             }
         return page
+
+    def confusion(self) -> dict[str, dict[str, int]]:
+        """How many clips of each family asked for are heard as which one; empty where the classifier is not trusted."""
+        if self.columns["generated"]["class accuracy"].interval is None:
+            return {}
+        answers = self.made.probabilities.argmax(dim=1).tolist()
+        counts: dict[str, Counter[str]] = {family: Counter() for family in self.classes}
+        for family, answer in zip(self.made.families, answers, strict=True):
+            if family in counts:
+                counts[family][self.classes[answer]] += 1
+        return {family: dict(sorted(heard.items())) for family, heard in counts.items()}
 
     def families(self) -> dict[str, dict[str, Any]]:
         """Clips and accuracies by family."""

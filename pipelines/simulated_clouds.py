@@ -102,6 +102,18 @@ def recordings(paired: bool) -> Callable[[int, int, Generator], Clouds]:
     return draw
 
 
+def rectified(clips: int, numbers: int, generator: Generator) -> Clouds:
+    """Draws what a network's last layer is like: no number below 0, many at 0, all made of a few hidden causes."""
+    causes = max(2, numbers // 4)
+    mixing = normal(causes, numbers, torch.Generator().manual_seed(2)) / causes**0.5
+
+    def draw(gain: float) -> Tensor:
+        hidden = normal(clips, causes, generator).exp() * gain - 1.0
+        return (hidden @ mixing + 0.3 * normal(clips, numbers, generator)).clamp(min=0.0)
+
+    return Clouds(draw(0.9), draw(0.9), draw(1.0), Units.separate(clips, clips))
+
+
 def normal(clips: int, numbers: int, generator: Generator) -> Tensor:
     """Standard normal numbers, float64."""
     return torch.randn(clips, numbers, generator=generator, dtype=torch.float64)
@@ -112,6 +124,7 @@ CLOUDS: Mapping[str, Callable[[int, int, Generator], Clouds]] = {
     "small shift": gaussians(0.5, 1.0),
     "far": gaussians(2.0, 1.3),
     "mixtures": mixtures,
+    "rectified": rectified,
     "recordings": recordings(False),
     "paired recordings": recordings(True),
 }

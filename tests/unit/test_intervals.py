@@ -212,7 +212,7 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[3].startswith("| alike | kernel distance | ")
     for bad, message in (
         (["--clips", "9"], "error: clips: expected at least 24, got 9"),
-        (["--only", "x"], "error: only: expected one of alike, small shift, far, mixtures, recordings, paired"),
+        (["--only", "x"], "error: only: expected one of alike, small shift, far, mixtures, rectified, recordings"),
     ):
         assert main(bad) == 2
         assert message in capsys.readouterr().err
