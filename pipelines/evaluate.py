@@ -8,17 +8,17 @@ clips for the wrong words) and for white noise. A report can be the baseline of 
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
-from rich.progress import Progress as Bar
 from rich.progress import track
 
-from audio.dataset import AudioFolder, Split
-from audio.files import audio_rate
+from audio.dataset import Split
 from evaluation.embedders import EmbeddingCache, load_embedder
 from evaluation.intervals import ratio_interval
 from evaluation.kernel import kernel_bandwidth
@@ -30,9 +30,9 @@ from evaluation.score import Score, compare, unit_numbers
 from evaluation.scores import Yardstick
 from pipelines.bundle import BUNDLE_NAME
 from pipelines.clips import check_writable
-from pipelines.counterparts import make_counterparts, named_pitch
 from pipelines.evaluation_page import evaluation_page, show_scores
 from pipelines.evaluation_report import Report
+from pipelines.evaluation_sets import BYTES_PER_SECOND, common_rate, generate, read_generated
 from pipelines.reference import (
     Reference,
     adherence_judge,
@@ -42,7 +42,6 @@ from pipelines.reference import (
     prompt_features,
     real_subjects,
 )
-from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import answer, run_command, say
 
 REPORT_NAME, PAGE_NAME, MEASUREMENTS_NAME = "report.json", "report.html", "measurements.safetensors"
@@ -50,7 +49,6 @@ REPORT_NAME, PAGE_NAME, MEASUREMENTS_NAME = "report.json", "report.html", "measu
 ASKED_OF_HELD_OUT = ("class accuracy", "pitch within 50 cents", "median pitch error, cents", "prompt adherence")
 RATIOS = ("class accuracy", "pitch within 50 cents")
 NOISE_CLIPS = 200
-BYTES_PER_SECOND = 60_000
 
 
 def evaluate(
@@ -103,6 +101,7 @@ def evaluate(
         "seed": seed,
     }
     old = open_baseline(baseline, fingerprint)
+    tell_time(listen, len(subjects), len(held.held_out), len(held.train))
     report = listen_and_score(held, subjects, listen, fingerprint, notes, seed)
     if baseline is not None:
         if old is None:
@@ -111,48 +110,20 @@ def evaluate(
     finish(report, out)
 
 
-def generate(model: Path, held: Reference, folder: Path, seed: int) -> list[Subject]:
-    """Clips of a bundle for the captions of the held-out ones, with a bar; what is there is not made again."""
-    pipeline = TextToAudioPipeline.from_pretrained(model)
-    with Bar(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task("generating", total=len(held.held_out))
-        if not sys.stderr.isatty():
-            say(f"generating {len(held.held_out)} clips")
-        made = make_counterparts(pipeline, held.held_out, folder, seed, lambda: progress.advance(task))
-    return [
-        Subject(part.path, part.clip.recording, part.prompt, part.clip.family, named_pitch(part.prompt))
-        for part in made
-    ]
+def tell_time(listen: Ears, made: int, real: int, train: int) -> None:
+    """Say from a short probe how long listening takes at most: what was embedded before is not embedded again."""
+    ear, pitch = listen.embeddings.embedder, listen.pitch
+    noise = np.random.default_rng(0).standard_normal(ear.sample_rate).astype(np.float32)
+    times = [_seconds(lambda: ear.embed(noise)) for _ in range(2)]
+    note = _seconds(lambda: pitch.midi(noise, ear.sample_rate)) if pitch else 0.0
+    seconds = times[1] * (made + real + train + NOISE_CLIPS) + note * (made + real)
+    say(f"{made} generated, {real} held-out and {train} training clips to listen to: {seconds / 60:.0f} min at most")
 
 
-def read_generated(folder: Path | None, held: Reference, notes: list[str]) -> list[Subject]:
-    """Clips that were generated elsewhere; where they name no family, it is that of their caption in the reference."""
-    scanned = AudioFolder.scan(folder or Path())
-    if scanned.skipped:
-        notes.append(f"{len(scanned.skipped)} generated files were left out: unreadable, empty, silent or too short")
-    families = {caption: clip.family for clip in held.folder.clips for caption in clip.captions}
-    known = {clip.family for clip in held.folder.clips}
-    return [
-        Subject(
-            clip.path,
-            clip.recording,
-            clip.captions[0],
-            clip.family if clip.family in known else families.get(clip.captions[0], ""),
-            named_pitch(clip.captions[0]),
-        )
-        for clip in scanned.clips
-    ]
-
-
-def common_rate(subjects: Sequence[Subject], held: Reference, ear_rate: int, notes: list[str]) -> int:
-    """The rate to which everything is brought: the lowest there is, for a band that one set lacks would decide all."""
-    made, real = min(audio_rate(subject.path) for subject in subjects), held.sample_rate
-    rate = min(made, real)
-    if made != real:
-        notes.append(f"generated clips have {made} Hz, real ones {real} Hz: all were brought to {rate} Hz first")
-    if rate < ear_rate:
-        notes.append(f"the ear takes {ear_rate} Hz; nothing above {rate / 2000:.1f} kHz was heard of any clip")
-    return rate
+def _seconds(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
 
 
 def pitch_ear(notes: list[str]) -> PitchEstimator | None:
@@ -188,7 +159,9 @@ def listen_and_score(
     ruler = yardstick(held, held_out, listen, seed)
     say("computing distances and intervals")
     columns = {"generated": ruler.score(made)}
-    train = measure(real_subjects(held.matched_training(seed)), listen, bar("listening to training clips"))
+    # Of training clips only distances between sets are shown: no note and no class is asked of them.
+    hearing = replace(listen, pitch=None, classifier=None)
+    train = measure(real_subjects(held.matched_training(seed)), hearing, bar("listening to training clips"))
     columns["real"] = ruler.score(train, replicate=False) if len(train) else {}
     asked = ruler.score(held_out, replicate=False)
     columns["real"] = {

@@ -108,8 +108,9 @@ def rectified(clips: int, numbers: int, generator: Generator) -> Clouds:
     mixing = normal(causes, numbers, torch.Generator().manual_seed(2)) / causes**0.5
 
     def draw(gain: float) -> Tensor:
-        hidden = normal(clips, causes, generator).exp() * gain - 1.0
-        return (hidden @ mixing + 0.3 * normal(clips, numbers, generator)).clamp(min=0.0)
+        hidden: Tensor = normal(clips, causes, generator).exp() * gain - 1.0
+        features: Tensor = hidden @ mixing + 0.3 * normal(clips, numbers, generator)
+        return features.clamp(min=0.0)
 
     return Clouds(draw(0.9), draw(0.9), draw(1.0), Units.separate(clips, clips))
 
