@@ -95,7 +95,9 @@ def wilson(share: float, clips: float) -> tuple[float, float]:
     z = float(norm.ppf(0.5 + LEVEL / 2.0))
     centre = (share + z**2 / (2.0 * clips)) / (1.0 + z**2 / clips)
     reach = z / (1.0 + z**2 / clips) * (share * (1.0 - share) / clips + z**2 / (4.0 * clips**2)) ** 0.5
-    return max(0.0, centre - reach), min(1.0, centre + reach)
+    # At the ends rounding alone would leave a share of 1e-18.
+    low = 0.0 if share <= 0.0 else max(0.0, centre - reach)
+    return low, 1.0 if share >= 1.0 else min(1.0, centre + reach)
 
 
 def ratio_interval(first: Interval, second: Interval) -> Interval:

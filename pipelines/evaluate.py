@@ -140,7 +140,8 @@ def yardstick(held: Reference, held_out: Measurements, listen: Ears, seed: int) 
     classes = listen.classifier.classes if listen.classifier else ()
     return Yardstick(
         reference=held_out,
-        bandwidth=kernel_bandwidth(held_out.embeddings),
+        # Of one clip there is no distance, and none is computed.
+        bandwidth=kernel_bandwidth(held_out.embeddings) if len(held_out) > 1 else 1.0,
         judge=adherence_judge(held.train, listen, bar("learning words")),
         texts=prompt_features,
         classes=classes,

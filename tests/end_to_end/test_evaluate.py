@@ -148,6 +148,19 @@ def test_other_rates_and_stereo_are_brought_together(reference: Path, tmp_path: 
     assert any(note.startswith("1 generated files were left out") for note in page["notes"])
 
 
+@pytest.mark.parametrize("clips", [1, 3])
+def test_few_clips_give_reasons_and_no_numbers(
+    reference: Path, honest: tuple[Path, dict[str, Any]], tmp_path: Path, clips: int
+) -> None:
+    before, _ = honest
+    page = run(reference, tmp_path / "few", "--generated", before.parent / "clips", "--clips", clips)
+    for name in ("kernel distance", "Frechet distance", "FAD-inf", "recall", "diversity", "loudness error, dB"):
+        for column in ("generated", "real", "shuffled", "noise"):
+            assert page["metrics"][name][column]["value"] is None
+            assert "enough" in page["metrics"][name][column]["reason"]
+    assert page["metrics"]["kernel distance"]["generated"]["reason"] == f"{clips} clips are too few; 20 are enough"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
