@@ -9,7 +9,7 @@ measure 0 on average, and a little below it half of the time. Times 1,000. It le
 import torch
 from torch import Tensor
 
-from evaluation.embeddings import BLOCK_ROWS, check_embeddings, squared_distances
+from evaluation.embeddings import BLOCK_ROWS, check_embeddings, heavy_tails, squared_distances
 from evaluation.intervals import FEWEST_UNITS, Replicated, Units, distinct
 
 KERNEL_SCALE = 1000.0
@@ -73,8 +73,9 @@ def replicated_kernel_distance(
     check_embeddings(reference, made)
     grouped = units.grouped(MOST_UNITS)
     sums = _KernelSums(made, reference, grouped, bandwidth)
-    if units.count < FEWEST_UNITS:
-        return Replicated.alone(sums.value(), units.count, "too few independent units")
+    reason = "too few independent units" if units.count < FEWEST_UNITS else heavy_tails(made, reference)
+    if reason:
+        return Replicated.alone(sums.value(), units.count, reason)
     first = grouped.halves(KERNEL_SPLITS, seed)
     return Replicated(sums.value(), torch.stack([sums.distances(first), sums.distances(~first)], dim=1), units.count)
 

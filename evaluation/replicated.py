@@ -97,13 +97,16 @@ class Replicated:
         Raises:
             ValueError: other numbers of units or splits.
         """
+        reason = self.reason or other.reason
+        if reason:
+            return Replicated.alone(self.value - other.value, min(self.units, other.units), reason)
         if self.units != other.units or self.halves.shape != other.halves.shape:
             raise ValueError(
                 f"paired difference: expected the same splits, got {len(self.halves)} of {self.units} units and "
                 f"{len(other.halves)} of {other.units}"
             )
-        smooth, reason = self.smooth and other.smooth, self.reason or other.reason
-        return Replicated(self.value - other.value, self.halves - other.halves, self.units, smooth, reason)
+        smooth = self.smooth and other.smooth
+        return Replicated(self.value - other.value, self.halves - other.halves, self.units, smooth)
 
     def standard_error(self) -> float:
         """Root of L + 1.25 Q, or of L + 3 Q; see the module. Not a number without two splits."""

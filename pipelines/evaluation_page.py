@@ -39,6 +39,8 @@ MEANING = {
     "silent clips": "share of clips without any sound",
 }
 FAMILIES_PLAYED = 12
+# Two axes need three clips.
+FEWEST_DRAWN = 3
 PICTURE_SIZE = (3.4, 2.0)
 
 
@@ -155,7 +157,8 @@ def confusion_figure(report: Report) -> Figure:
 
 def _add_figures(page: Page, report: Report) -> None:
     page.heading("Where the sets lie")
-    page.figure(cloud_figure(report), "Embeddings on the two main axes of the real held-out clips.")
+    if len(report.held_out) >= FEWEST_DRAWN:
+        page.figure(cloud_figure(report), "Embeddings on the two main axes of the real held-out clips.")
     page.figure(level_figure(report), "How loud the clips are, and how much of them is silence.")
 
 

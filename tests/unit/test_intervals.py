@@ -8,7 +8,8 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from evaluation.frechet import Moments, frechet_distance
+from evaluation.embeddings import heavy_tails
+from evaluation.frechet import Moments, frechet_distance, replicated_frechet_distance
 from evaluation.intervals import (
     Interval,
     Replicated,
@@ -21,6 +22,7 @@ from evaluation.intervals import (
 )
 from evaluation.kernel import kernel_distance, replicated_kernel_distance
 from pipelines.check_intervals import main, simulate, simulate_shares
+from pipelines.simulated_clouds import CLOUDS
 
 
 def normal(clips: int, numbers: int, seed: int) -> Tensor:
@@ -216,3 +218,18 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     ):
         assert main(bad) == 2
         assert message in capsys.readouterr().err
+
+
+def test_heavy_tails_get_a_reason_and_no_interval() -> None:
+    draw = torch.Generator().manual_seed(1)
+    clouds = CLOUDS["rectified"](200, 16, draw)
+    for measure in (replicated_kernel_distance, replicated_frechet_distance):
+        heavy = measure(clouds.made, clouds.reference, clouds.units)
+        assert heavy.interval().low is None
+        assert "a few clips carry most of the variance" in heavy.interval().reason
+        plain = CLOUDS["mixtures"](200, 16, draw)
+        fine = measure(plain.made, plain.reference, plain.units)
+        assert fine.interval().low is not None
+        # A comparison of the two has no interval either, and no error.
+        assert (heavy - fine).interval().low is None
+    assert heavy_tails(torch.zeros(9, 2)) == ""

@@ -84,9 +84,9 @@ def test_a_copy_is_the_decoded_clip_but_for_its_noise(
 ):
     clip = _clip(tmp_path / "clip.wav", 0.5)
     decoder = ClipDecoder(pipeline, tmp_path / "cache")
-    plain, copy = decoder.decode(clip), decoder.copy(clip, 0, seed=1)
-    assert np.array_equal(copy, decoder.copy(clip, 0, seed=1))
-    assert not np.allclose(copy, decoder.copy(clip, 1, seed=1), atol=1e-3)
+    plain, copy = decoder.decode(clip), decoder.copy(clip, 0, seed=1, noise=0.1)
+    assert np.array_equal(copy, decoder.copy(clip, 0, seed=1, noise=0.1))
+    assert not np.allclose(copy, decoder.copy(clip, 1, seed=1, noise=0.1), atol=1e-3)
     assert not np.allclose(copy, plain, atol=1e-3)
     # A posterior without spread and no white noise: the decoded clip itself.
     encode = pipeline.autoencoder.encode
