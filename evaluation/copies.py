@@ -46,10 +46,19 @@ class LevelledEmbedder:
         self.sample_rate = inner.sample_rate
         self.width = inner.width
         self.fingerprint = inner.fingerprint
+        self._block = torch.empty(0, self.width)
+        self._used = 0
 
     def embed(self, waveform: Waveform) -> Tensor:
         """Mono samples at `sample_rate` to `(width,)`."""
-        return self.inner.embed((waveform * (LEVEL_PEAK / max(peak(waveform), 1e-9))).astype(np.float32))
+        vector = self.inner.embed((waveform * (LEVEL_PEAK / max(peak(waveform), 1e-9))).astype(np.float32))
+        # Thousands of vectors are kept. Each would lie where a network's large, short-lived tensors were and keep that
+        # space from being used again (1 MB a clip, measured); rows of a block do not.
+        if self._used == len(self._block):
+            self._block, self._used = torch.empty(BLOCK_ROWS, self.width), 0
+        row = self._block[self._used]
+        self._used += 1
+        return row.copy_(vector)
 
 
 @dataclass(frozen=True)

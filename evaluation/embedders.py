@@ -151,20 +151,23 @@ class EmbeddingCache:
         known: dict[str, Tensor] = {}
         looked: set[str] = set()
         fresh: dict[str, Tensor] = {}
-        hashes = []
-        for path in progress(paths) if progress else paths:
+        # One block: thousands of small tensors, made between large ones, would keep those from being given back.
+        vectors = torch.empty(len(paths), self.embedder.width)
+        for row, path in enumerate(progress(paths) if progress else paths):
             key = file_hash(path) if Path(path).is_file() else ""
-            hashes.append(key)
             if key[:1] not in looked:
                 looked.add(key[:1])
                 known |= self._read(key[:1])
-            if key not in known:
-                known[key] = fresh[key] = self._checked(self._read_clip(path))
+            if key in known:
+                vectors[row] = known[key]
+                continue
+            vectors[row] = self._checked(self._read_clip(path))
+            known[key] = fresh[key] = vectors[row]
             if len(fresh) >= SAVE_EVERY:
                 self._write(fresh)
                 fresh = {}
         self._write(fresh)
-        return torch.stack([known[key] for key in hashes]) if hashes else torch.zeros(0, self.embedder.width)
+        return vectors
 
     def of_waveforms(
         self, waveforms: Sequence[Waveform | Tensor], sample_rate: int, progress: Progress | None = None
@@ -176,13 +179,13 @@ class EmbeddingCache:
             sample_rate: of all of them, in Hz.
             progress: wraps the list, to draw a bar.
         """
-        vectors = []
-        for waveform in progress(waveforms) if progress else waveforms:
+        vectors = torch.empty(len(waveforms), self.embedder.width)
+        for row, waveform in enumerate(progress(waveforms) if progress else waveforms):
             clip = np.asarray(waveform, dtype=np.float32)
             if sample_rate != self.embedder.sample_rate:
                 clip = resample(clip, sample_rate, self.embedder.sample_rate)
-            vectors.append(self._checked(clip))
-        return torch.stack(vectors) if vectors else torch.zeros(0, self.embedder.width)
+            vectors[row] = self._checked(clip)
+        return vectors
 
     def _read_clip(self, path: Path) -> Waveform:
         """A file at the embedder's rate, with no more band than `sample_rate` leaves."""

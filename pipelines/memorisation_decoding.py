@@ -92,7 +92,7 @@ class ClipDecoder:
         posterior, samples = self._encode(clip)
         return self._sound(posterior.mean, samples)
 
-    def copy(self, clip: Clip, index: int, seed: int, noise: float = COPY_NOISE) -> Waveform:
+    def copy(self, clip: Clip, index: int, seed: int, noise: float) -> Waveform:
         """A clip as a model gives it back that remembers it nearly: a draw from its posterior, and white noise.
 
         Args:
@@ -109,7 +109,7 @@ class ClipDecoder:
         return self._sound(spec.unwhiten(latents), samples)
 
     def plant(self, clips: Sequence[Clip], folder: Path, seed: int, progress: Progress | None = None) -> PlantedCopies:
-        """Write a copy of every clip, see `copy`.
+        """Write a copy of every clip with a tenth of noise, see `copy`.
 
         Args:
             clips: of the training split.
@@ -123,7 +123,7 @@ class ClipDecoder:
         numbers = list(range(len(clips)))
         paths = [folder / f"{number:05d}.flac" for number in numbers]
         for number in progress(numbers) if progress else numbers:
-            write_audio(paths[number], self.copy(clips[number], number, seed), self.pipeline.sample_rate)
+            write_audio(paths[number], self.copy(clips[number], number, seed, COPY_NOISE), self.pipeline.sample_rate)
         longest = self.pipeline.defaults.max_seconds
         copies = [
             replace(clip, path=path, seconds=min(clip.seconds, longest))

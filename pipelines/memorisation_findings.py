@@ -78,7 +78,10 @@ class Power:
 
     def sentence(self) -> str:
         """What it comes to, in one sentence."""
-        return f"A model that gave back its training clips would be suspected in {self.suspected} of {self.clips}."
+        return (
+            f"A model that gave back its training clips, with {self.latent_noise:.0%} noise in their latents, would be "
+            f"suspected in {self.suspected} of {self.clips}."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers for a report."""
@@ -123,7 +126,7 @@ class Findings:
         return tuple(match for match in self.matches if match.suspected)
 
     def sentence(self) -> str:
-        """What it comes to, in one sentence."""
+        """What it comes to; a share that is no more than chance says nothing without the power beside it."""
         share, held_out = self.shares.generated, self.shares.held_out
         if share is None:
             return f"Not computed: {self.reason}."
@@ -133,4 +136,5 @@ class Findings:
         )
         if share.low is not None and share.low > floor:
             return f"{said}: more than the {floor:.1%} that chance gives. Listen to the suspects."
-        return f"{said}: no more than chance would give ({floor:.1%})."
+        missed = f" {self.power.sentence()}" if self.power else ""
+        return f"{said}: no more than chance would give ({floor:.1%}).{missed}"

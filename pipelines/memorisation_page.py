@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from audio.dataset import Clip
 from audio.files import read_audio
 from audio.mel import MelConfig
 from evaluation.copies import CopyTest
@@ -153,8 +152,7 @@ def _player(page: Page, path: Path, caption: str, mel: MelConfig) -> None:
 def power_line(power: Power) -> str:
     """What the test would have seen of a model that copies."""
     return (
-        f"{power.sentence()} Share {power.share}; measured with training clips that went through the model, with "
-        f"{power.latent_noise:.0%} noise in their latents; the source was the nearest in {power.source_nearest}."
+        f"{power.sentence()} Share {power.share}; the nearest training clip was the source in {power.source_nearest}."
     )
 
 

@@ -27,11 +27,13 @@ from evaluation.copies import (
 from evaluation.duplicates import COMPARED_RATE, COMPARED_SECONDS, SAME_CORRELATION, waveform_similarity
 from evaluation.embedders import EmbeddingCache
 from evaluation.intervals import Interval, share_interval
-from pipelines.memorisation_page import Findings, Match, Shares
+from pipelines.memorisation_decoding import COPY_NOISE, ClipDecoder, PlantedCopies
+from pipelines.memorisation_findings import Findings, Match, Power, Shares
 
 # Training clips nearer than this, over the median of their class, are looked at for twins; so often at most.
 DOUBTFUL = 0.5
 ROUNDS = 3
+DECODED = "decoded by the model"
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Heard:
     """Clips with what they are compared by.
 
     Args:
-        clips: of a set.
-        pictures: of each.
+        clips: of a set, as they lie in their folder.
+        pictures: of each, decoded or not.
         vectors: of each, `(clips, width)`.
     """
 
@@ -63,7 +65,14 @@ class Heard:
         return [clip.recording for clip in self.clips]
 
 
-def examine(folder: AudioFolder, made: tuple[Clip, ...], ear: EmbeddingCache, facts: dict[str, Any]) -> Findings:
+def examine(
+    folder: AudioFolder,
+    made: tuple[Clip, ...],
+    ear: EmbeddingCache,
+    facts: dict[str, Any],
+    decoder: ClipDecoder | None = None,
+    planted: PlantedCopies | None = None,
+) -> Findings:
     """Set generated clips beside training clips, and real clips beside other recordings.
 
     Args:
@@ -71,22 +80,17 @@ def examine(folder: AudioFolder, made: tuple[Clip, ...], ear: EmbeddingCache, fa
         made: generated clips.
         ear: embeds clips, levelled.
         facts: for the report.
+        decoder: real clips go through it first, held-out ones too; left as they are without it.
+        planted: copies that the test is tried on.
     """
-    train = _hear(folder.split("train"), ear, "training clips")
-    held_out = _hear(folder.split("test") or folder.split("validation"), ear, "held-out clips")
+    train = _hear(folder.split("train"), ear, "training clips", decoder)
+    held_out = _hear(folder.split("test") or folder.split("validation"), ear, "held-out clips", decoder)
     heard = _hear(made, ear, "generated clips")
-    facts = facts | {
-        "embedder": ear.embedder.name,
-        "fingerprint": ear.embedder.fingerprint,
-        "training_clips": len(train.clips),
-        "training_recordings": len(set(train.recordings)),
-        "held_out_clips": len(held_out.clips),
-        "generated_clips": len(made),
-    }
+    facts = facts | _counts(train, held_out, heard, ear) | {"real_clips": DECODED if decoder else "as they are"}
     found = _neighbours(heard, train, train.recordings, None, "generated clips")
     try:
         null, groups = _null(train)
-        test = _fit([item.distance for item in null], train.clips, groups)
+        test = _fit(_distances(null), train.clips, groups)
         by_ear = _fit([item.embedding_nearest for item in null], train.clips, groups)
     except ValueError as error:
         matches = [_match(clip, item, train, None) for clip, item in zip(made, found, strict=True)]
@@ -94,29 +98,69 @@ def examine(folder: AudioFolder, made: tuple[Clip, ...], ear: EmbeddingCache, fa
     facts["recordings_with_a_twin"] = len(set(train.recordings)) - len(set(groups))
     real = _neighbours(held_out, train, train.recordings, held_out.recordings, "held-out clips")
     matches = [_match(clip, item, train, test) for clip, item in zip(made, found, strict=True)]
+    shares, by_embedding = (
+        Shares(_share(made, ours, line), _share(held_out.clips, theirs, line))
+        for ours, theirs, line in (
+            (_distances(found), _distances(real), test),
+            ([n.embedding_nearest for n in found], [n.embedding_nearest for n in real], by_ear),
+        )
+    )
     return Findings(
         facts | _judged_by(matches),
         _sorted(matches),
-        Shares(
-            _share(made, [item.distance for item in found], test),
-            _share(held_out.clips, [item.distance for item in real], test),
-        ),
-        Shares(
-            _share(made, [item.embedding_nearest for item in found], by_ear),
-            _share(held_out.clips, [item.embedding_nearest for item in real], by_ear),
-        ),
+        shares,
+        by_embedding,
         test,
-        tuple(
-            test.relative(item.distance, clip.label, clip.family)
-            for item, clip in zip(real, held_out.clips, strict=True)
-        ),
+        _ratios(held_out.clips, real, test),
+        power=_power(planted, train, ear, test) if planted else None,
     )
 
 
-def _hear(clips: tuple[Clip, ...], ear: EmbeddingCache, text: str) -> Heard:
+def _counts(train: Heard, held_out: Heard, heard: Heard, ear: EmbeddingCache) -> dict[str, Any]:
+    return {
+        "embedder": ear.embedder.name,
+        "fingerprint": ear.embedder.fingerprint,
+        "training_clips": len(train.clips),
+        "training_recordings": len(set(train.recordings)),
+        "held_out_clips": len(held_out.clips),
+        "generated_clips": len(heard.clips),
+    }
+
+
+def _distances(found: Sequence[Neighbour]) -> list[float]:
+    return [item.distance for item in found]
+
+
+def _ratios(clips: Sequence[Clip], found: Sequence[Neighbour], test: CopyTest) -> tuple[float, ...]:
+    pairs = zip(found, clips, strict=True)
+    return tuple(test.relative(item.distance, clip.label, clip.family) for item, clip in pairs)
+
+
+def _power(planted: PlantedCopies, train: Heard, ear: EmbeddingCache, test: CopyTest) -> Power | None:
+    """Put copies of training clips to the test, as if they had been generated."""
+    heard = _hear(planted.clips, ear, "planted copies")
+    found = _neighbours(heard, train, train.recordings, None, "planted copies")
+    share = _share(planted.clips, _distances(found), test)
+    if share is None:
+        return None
+    return Power(
+        clips=len(found),
+        suspected=round(share.value * len(found)),
+        share=share,
+        source_nearest=sum(
+            train.clips[item.index].path == source.path
+            for item, source in zip(found, planted.sources, strict=True)
+            if item.index >= 0
+        ),
+        latent_noise=COPY_NOISE,
+    )
+
+
+def _hear(clips: tuple[Clip, ...], ear: EmbeddingCache, text: str, decoder: ClipDecoder | None = None) -> Heard:
     maker = PictureMaker()
-    pictures = [maker.draw(read_audio(clip.path, PICTURE_MEL.sample_rate)[0]) for clip in bar(f"drawing {text}")(clips)]
-    return Heard(clips, pictures, ear.of_files([clip.path for clip in clips], bar(f"listening to {text}")))
+    paths = decoder.of_clips(clips, bar(f"decoding {text}")) if decoder else [clip.path for clip in clips]
+    pictures = [maker.draw(read_audio(path, PICTURE_MEL.sample_rate)[0]) for path in bar(f"drawing {text}")(paths)]
+    return Heard(clips, pictures, ear.of_files(paths, bar(f"listening to {text}")))
 
 
 def _neighbours(
@@ -139,7 +183,7 @@ def _null(train: Heard) -> tuple[list[Neighbour], list[str]]:
     groups = train.recordings
     null = _neighbours(train, train, groups, groups, "training clips")
     for _ in range(ROUNDS):
-        test = _fit([item.distance for item in null], train.clips, groups)
+        test = _fit(_distances(null), train.clips, groups)
         twins = [(n, item.index) for n, item in enumerate(null) if _twins(train, n, item, test)]
         if not twins:
             break

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from audio.dataset import AudioFolder
 from audio.files import resample, write_audio
 from pipelines.memorisation import choose_clips, main
+from pipelines.memorisation_decoding import ClipDecoder
+from pipelines.text_to_audio import TextToAudioPipeline
 
 RATE = 44100
 CROP = round(0.4 * RATE)
@@ -88,9 +91,9 @@ def planted(tmp_path_factory: pytest.TempPathFactory, sonic_pi_folder: Path) -> 
     return root
 
 
-def _report(root: Path, kind: str, out: Path) -> dict:
+def _report(root: Path, kind: str, out: Path, *more: str) -> dict:
     command = ["--generated", str(root / kind), "--train", str(root / "train"), "--out", str(out), "--embedder", "mel"]
-    assert main(command) == 0
+    assert main([*command, *more]) == 0
     assert (out / "report.html").stat().st_size > 10_000
     return json.loads((out / "report.json").read_text())
 
@@ -120,14 +123,65 @@ def test_an_honest_generator_is_not_accused(planted: Path, tmp_path: Path, capsy
     assert (tmp_path / "report.html").read_text().count("<audio") >= 2
 
 
-def test_a_model_is_asked_for_captions_of_training_clips(planted: Path, small_bundle: Path, tmp_path: Path):
+@pytest.fixture(scope="module")
+def given_back(planted: Path, small_bundle: Path) -> Path:
+    """What a model gives back through its own stages: training clips (a memoriser), held-out ones (honest)."""
+    decoder = ClipDecoder(TextToAudioPipeline.from_pretrained(small_bundle), planted / "unused")
+    folder = AudioFolder.scan(planted / "train")
+    for kind, clips in (
+        ("memoriser", choose_clips(folder.split("train"), GENERATED, seed=5)),
+        ("newcomer", folder.split("test")[:GENERATED]),
+    ):
+        names = {f"g{number:03d}": clip for number, clip in enumerate(clips)}
+        made = {name: _copy(decoder.decode(clip), n) for n, (name, clip) in enumerate(names.items())}
+        _write(
+            planted / kind, made, {name: clip.recording for name, clip in names.items()}, dict.fromkeys(made, "test")
+        )
+        sources = {name: clip.path.stem for name, clip in names.items()}
+        (planted / f"{kind}.json").write_text(json.dumps(sources))
+    return planted
+
+
+def test_a_memoriser_is_caught_in_the_models_own_domain(
+    given_back: Path, small_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MELISMA_CACHE", str(tmp_path / "cache"))
+    decoder = ("--decoder", str(small_bundle), "--power_clips", "20")
+    report = _report(given_back, "memoriser", tmp_path / "decoded", *decoder)
+    sources = json.loads((given_back / "memoriser.json").read_text())
+    right = [row for row in report["suspects"] if sources[Path(row["generated"]).stem] == Path(row["nearest"]).stem]
+    assert len(right) >= 0.8 * GENERATED
+    assert report["held_out_share"] <= 0.03
+    # Real clips as they are do not look like what this model makes of them.
+    assert _report(given_back, "memoriser", tmp_path / "real")["share"] < 0.2
+    # An untrained encoder is sure of nothing: what is drawn from it is noise, and the report admits it.
+    assert report["power"]["clips"] == 20
+    assert report["power"]["suspected"] <= 2
+    # A sharp posterior: what this model gives back resembles its source.
+    monkeypatch.setattr("autoencoder.model.LOG_VARIANCE_RANGE", (-14.0, -13.0))
+    monkeypatch.setattr("pipelines.memorisation_decoding.COPY_NOISE", 0.001)
+    honest = _report(given_back, "newcomer", tmp_path / "honest", *decoder)
+    assert honest["share"] <= 0.03
+    assert honest["power"]["suspected"] >= 16
+    assert honest["power"]["source_nearest"] >= 16
+    assert honest["power"]["interval"][0] > 0.5
+    assert f"in {honest['power']['suspected']} of 20" in honest["sentence"]
+
+
+def test_a_model_is_asked_for_captions_of_training_clips(
+    planted: Path, small_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MELISMA_CACHE", str(tmp_path / "cache"))
     command = ["--model", str(small_bundle), "--train", str(planted / "train"), "--out", str(tmp_path)]
-    command += ["--clips", "2", "--embedder", "mel"]
+    command += ["--clips", "2", "--power_clips", "3", "--embedder", "mel"]
     assert main(command) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     # Untrained weights copy nobody.
     assert report["generated_clips"] == 2
     assert report["suspects"] == []
+    assert report["power"]["clips"] == 3
+    assert report["real_clips"] == "decoded by the model"
+    assert len(list((tmp_path / "given_back").glob("*.flac"))) == 3
     files = sorted((tmp_path / "generated").glob("*.flac"))
     times = [path.stat().st_mtime_ns for path in files]
     assert main(command) == 0
@@ -135,8 +189,6 @@ def test_a_model_is_asked_for_captions_of_training_clips(planted: Path, small_bu
 
 
 def test_captions_come_from_every_class_and_recording(planted: Path):
-    from audio.dataset import AudioFolder
-
     clips = AudioFolder.scan(planted / "train").split("train")
     classes = len({clip.label for clip in clips})
     chosen = choose_clips(clips, 2 * classes, seed=3)
@@ -174,6 +226,9 @@ def test_too_few_real_clips_give_no_number(planted: Path, tmp_path: Path, capsys
         ({"--train": "TESTS"}, "no clip in its train split"),
         ({"--embedder": "nonsense"}, "expected one of"),
         ({"--clips": "0"}, "clips: expected 1 or more"),
+        ({"--power_clips": "-1"}, "power_clips 0 or more"),
+        ({"--decoder": "EMPTY"}, "bundle"),
+        ({"--generated": None, "--model": "EMPTY", "--decoder": "EMPTY"}, "decoder: expected beside --generated"),
     ],
 )
 def test_bad_input_is_one_line(
