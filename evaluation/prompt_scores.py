@@ -41,18 +41,13 @@ def trusted_accuracy(accuracy: float, classes: int) -> bool:
 
 
 def hits(made: Measurements, classes: Sequence[str]) -> Tensor:
-    """1 where the classifier names a clip's family, 0 where not, NaN for families that it does not know."""
+    """1 where the classifier names a clip's family, 0 where not, NaN where it was not asked or does not know it."""
+    if not len(classes) or not made.probabilities.shape[1]:
+        return torch.full((len(made),), torch.nan, dtype=torch.float64)
     known = torch.tensor([family in classes for family in made.families], dtype=torch.bool)
-    right = torch.tensor(
-        [
-            classes[answer] == family
-            for answer, family in zip(made.probabilities.argmax(dim=1), made.families, strict=True)
-        ]
-        if len(classes)
-        else [False] * len(made),
-        dtype=torch.float64,
-    )
-    return torch.where(known, right, torch.nan)
+    answers = [classes[answer] for answer in made.probabilities.argmax(dim=1).tolist()]
+    right = [float(answer == family) for answer, family in zip(answers, made.families, strict=True)]
+    return torch.where(known, torch.tensor(right, dtype=torch.float64), torch.nan)
 
 
 def class_score(made: Measurements, classes: Sequence[str], distrust: str) -> Score:

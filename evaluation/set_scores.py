@@ -49,6 +49,9 @@ def family_kernel_score(made: Measurements, reference: Measurements, bandwidth: 
         return Score(name, None, False, 0, False, reason)
     clips = sum(count for count, _ in parts)
     value = sum(count * part.value for count, part in parts) / clips
+    reason = next((part.reason for _, part in parts if part.reason), "")
+    if reason:
+        return Score(name, Interval(value, reason=reason), False, clips)
     halves = torch.stack([count * part.halves for count, part in parts]).sum(dim=0) / clips
     units_in_all = min(clips, len(set(reference.units)))
     return replace(replicated_score(name, Replicated(value, halves, units_in_all), False, clips), blind=False)

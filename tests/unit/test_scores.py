@@ -159,6 +159,9 @@ def test_families_that_the_classifier_does_not_know_are_left_out() -> None:
     assert shares["drone"] == (20, None)
     assert all(share == 1.0 for name, (_, share) in shares.items() if name != "drone")
     assert class_score(made, FAMILIES, "").clips == 20
+    unheard = replace(made, probabilities=torch.zeros(40, 0))
+    assert class_score(unheard, FAMILIES, "").interval is None
+    assert by_family(unheard, FAMILIES)["drone"] == (20, None)
 
 
 def test_few_clips_give_reasons_and_no_numbers(ruler: Yardstick) -> None:
@@ -186,3 +189,17 @@ def test_silence_is_counted_in_blocks_and_an_incomplete_one_counts() -> None:
     )
     assert silent_share(loud[:1], 44100) == 0.0
     assert silent_share(quiet[:1], 44100) == 1.0
+
+
+def test_a_family_of_heavy_tails_takes_the_interval_away_and_not_the_number(ruler: Yardstick) -> None:
+    made = clips(200, 3)
+    outlier = made.families.index("bell")
+    far = made.embeddings.clone()
+    far[outlier] += 1e4
+    score = ruler.score(replace(made, embeddings=far))["kernel distance by family"]
+    assert score.interval.low is None
+    assert "heavy" in score.interval.reason
+    before = ruler.score(made)
+    assert (
+        compare(before, ruler.score(replace(made, embeddings=far)), unit_numbers(made))[score.name][1] == "cannot tell"
+    )
