@@ -108,15 +108,16 @@ def diversity_score(made: Measurements, reference: Measurements, seed: int, repl
     if clips < FEWEST_DIVERSITY:
         return too_few(name, clips, True, True, FEWEST_DIVERSITY)
 
-    def ratio(rows: Tensor, columns: Tensor) -> tuple[float]:
-        spread = first[rows].var(dim=0).sum() / second[columns].var(dim=0).sum().clamp(min=1e-12)
-        return (float(spread.sqrt()),)
+    if not replicate:
+        return Score(name, Interval(spread_ratio(first, second)), True, clips, True)
+    units = Units.named(made.units, reference.units)
+    measured = units.replicate(lambda rows, columns: [spread_ratio(first[rows], second[columns])], seed=seed)[0]
+    return replicated_score(name, measured, True, clips, 0.0)
 
-    if replicate:
-        measured = Units.named(made.units, reference.units).replicate(ratio, seed=seed)[0]
-        return replicated_score(name, measured, True, clips, 0.0)
-    value = ratio(torch.ones(len(first), dtype=torch.bool), torch.ones(len(second), dtype=torch.bool))[0]
-    return Score(name, Interval(value), True, clips, True)
+
+def spread_ratio(first: Tensor, second: Tensor) -> float:
+    """Root of the ratio of two clouds' total variances."""
+    return float((first.var(dim=0).sum() / second.var(dim=0).sum().clamp(min=1e-12)).sqrt())
 
 
 def level_scores(made: Measurements, reference: Measurements, seed: int, replicate: bool) -> list[Score]:
@@ -127,12 +128,18 @@ def level_scores(made: Measurements, reference: Measurements, seed: int, replica
     if clips < FEWEST_LEVELS:
         return [*(too_few(name, clips, False, True, FEWEST_LEVELS) for name in names), silent]
 
-    def distances(rows: Tensor, columns: Tensor) -> list[float]:
-        pairs = ((made.loudness, reference.loudness), (made.silence, reference.silence))
-        return [float(wasserstein_distance(own[rows].numpy(), other[columns].numpy())) for own, other in pairs]
+    pairs = ((made.loudness, reference.loudness), (made.silence, reference.silence))
+    if not replicate:
+        values = [level_distance(own, other) for own, other in pairs]
+        return [*(Score(n, Interval(v), False, clips, True) for n, v in zip(names, values, strict=True)), silent]
+    units = Units.named(made.units, reference.units)
+    # Near 0 the distance falls with the root of the number of clips, not with the number: it is not smooth there.
+    found = units.replicate(
+        lambda rows, columns: [level_distance(own[rows], other[columns]) for own, other in pairs], seed, smooth=False
+    )
+    return [*(replicated_score(n, part, False, clips, 0.0) for n, part in zip(names, found, strict=True)), silent]
 
-    if replicate:
-        found = Units.named(made.units, reference.units).replicate(distances, seed=seed)
-        return [*(replicated_score(n, part, False, clips, 0.0) for n, part in zip(names, found, strict=True)), silent]
-    values = distances(torch.ones(len(made), dtype=torch.bool), torch.ones(len(reference), dtype=torch.bool))
-    return [*(Score(n, Interval(v), False, clips, True) for n, v in zip(names, values, strict=True)), silent]
+
+def level_distance(own: Tensor, other: Tensor) -> float:
+    """Wasserstein-1 distance of two sets of numbers, `(clips,)` each."""
+    return float(wasserstein_distance(own.numpy(), other.numpy()))

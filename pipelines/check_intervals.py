@@ -20,6 +20,7 @@ from evaluation.frechet import replicated_frechet_distance
 from evaluation.intervals import Interval, Replicated, Units, mean_interval, ratio_interval, share_interval
 from evaluation.kernel import kernel_bandwidth, replicated_kernel_distance
 from evaluation.neighbours import NeighbourGraph
+from evaluation.set_scores import level_distance, spread_ratio
 from pipelines.simulated_clouds import CLOUDS, gaussian_kernel_distance
 from training.command import answer, run_command
 
@@ -128,9 +129,14 @@ def simulate(
 
 def measured(made: Tensor, reference: Tensor, units: Units, neighbours: bool = True) -> dict[str, Replicated]:
     """Every statistic of two clouds."""
+    spread = units.replicate(lambda rows, columns: [spread_ratio(made[rows], reference[columns])])
+    # One number of the clouds stands for loudness.
+    level = units.replicate(lambda rows, columns: [level_distance(made[rows, 0], reference[columns, 0])], smooth=False)
     found = {
         "kernel distance": replicated_kernel_distance(made, reference, units),
         "Frechet distance": replicated_frechet_distance(made, reference, units),
+        "diversity": spread[0],
+        "level error": level[0],
     }
     return found | NeighbourGraph(made, reference).replicated(units) if neighbours else found
 

@@ -210,7 +210,7 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--clips", "24", "--numbers", "4", "--repeats", "10", "--only", "alike", "--neighbours", "false"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "24 clips, 4 numbers, 10 repeats, seed 0"
-    assert len(lines) == 3 + 4
+    assert len(lines) == 3 + 8
     assert lines[3].startswith("| alike | kernel distance | ")
     for bad, message in (
         (["--clips", "9"], "error: clips: expected at least 24, got 9"),
