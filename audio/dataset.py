@@ -124,6 +124,20 @@ class AudioFolder:
         """The clips of one split."""
         return tuple(clip for clip in self.clips if clip.split == name)
 
+    def spread(self, name: Split, clips: int) -> tuple[Clip, ...]:
+        """All clips of a split (0), or so many of them spread evenly.
+
+        Raises:
+            ValueError: the split has none.
+        """
+        chosen = self.split(name)
+        if not chosen:
+            counts = ", ".join(f"{len(self.split(other))} {other}" for other in SPLITS)
+            raise ValueError(f"split: '{self.root}' holds no clip of split '{name}' ({counts})")
+        if clips == 0 or clips >= len(chosen):
+            return chosen
+        return tuple(chosen[index * len(chosen) // clips] for index in range(clips))
+
     def licences(self) -> list[str]:
         """All licences of the training clips, sorted."""
         return sorted({clip.licence for clip in self.clips if clip.split == "train"})

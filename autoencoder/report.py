@@ -14,7 +14,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from audio.dataset import SPLITS, AudioFolder, Clip, Split
+from audio.dataset import AudioFolder, Split
 from autoencoder.card_page import card_page, channel_rows
 from autoencoder.judging import Judgement, judge
 from autoencoder.latent_card import LatentCard
@@ -42,28 +42,13 @@ def report(checkpoint: Path, audio: Path, out: Path, split: Split = "test", clip
         raise ValueError(f"out: expected a folder, got the file '{out}'")
     network = MelVAE.from_checkpoint(checkpoint)
     folder = AudioFolder.scan(audio)
-    judgement = judge(network, choose(folder, split, clips))
+    judgement = judge(network, folder.spread(split, clips))
     print_tables(judgement)
     page = card_page(network, judgement, f"{audio.resolve().name}, split '{split}'")
     save_json(out / "report.json", facts(network, folder, split) | numbers(judgement))
     page.save(out / "report.html")
     answer(str(out / "report.html"))
     answer(judgement.verdict)
-
-
-def choose(folder: AudioFolder, split: Split, clips: int) -> tuple[Clip, ...]:
-    """All clips of a split, or so many of them spread evenly.
-
-    Raises:
-        ValueError: the split has none.
-    """
-    chosen = folder.split(split)
-    if not chosen:
-        counts = ", ".join(f"{len(folder.split(name))} {name}" for name in SPLITS)
-        raise ValueError(f"split: '{folder.root}' holds no clip of split '{split}' ({counts})")
-    if clips == 0 or clips >= len(chosen):
-        return chosen
-    return tuple(chosen[index * len(chosen) // clips] for index in range(clips))
 
 
 def facts(network: MelVAE, folder: AudioFolder, split: Split) -> dict[str, Any]:

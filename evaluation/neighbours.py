@@ -134,18 +134,6 @@ def neighbourhood(made: Tensor, reference: Tensor, k: int = K) -> Neighbourhood:
     return NeighbourGraph(made, reference, k).neighbourhood()
 
 
-def nearest_distances(points: Tensor, cloud: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance of each point to its nearest row of a cloud, and which row it is.
-
-    Args:
-        points: `(points, numbers)`.
-        cloud: `(clips, numbers)`.
-    """
-    check_embeddings(cloud, points, fewest=1)
-    found = [squared_distances(block.double(), cloud.double()).min(dim=1) for block in torch.split(points, BLOCK_ROWS)]
-    return torch.cat([part.values for part in found]).sqrt(), torch.cat([part.indices for part in found])
-
-
 def _different(rows: Tensor, size: int) -> int:
     """How many different rows out of so many are named."""
     return int(torch.bincount(rows, minlength=size).count_nonzero())

@@ -6,7 +6,7 @@ can be trusted; its accuracy on clips generated for the same families, over that
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from rich.table import Table
 from audio.dataset import AudioFolder, Clip
 from audio.files import resample
 from evaluation.classifier import PICTURE, Classifier, picture, pictures_of_files, train_classifier
+from pipelines.progress import bar
 from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import answer, run_command, say
 
@@ -112,11 +113,6 @@ def report(real: dict[str, float], made: dict[str, float], counts: Counter[str],
     answer(f"real held-out accuracy: {real_mean:.3f}")
     answer(f"generated accuracy: {made_mean:.3f}")
     answer(f"generated over real: {made_mean / max(real_mean, 1e-9):.3f}")
-
-
-def bar(text: str) -> Callable[[Sequence[Path]], Iterable[Path]]:
-    """A progress bar around a list, on standard error."""
-    return lambda items: track(items, text, console=Console(stderr=True), disable=not sys.stderr.isatty())
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from audio.dataset import Split
 from evaluation.embedders import EmbeddingCache, load_embedder
 from evaluation.intervals import ratio_interval
 from evaluation.kernel import kernel_bandwidth
-from evaluation.measurements import Ears, Measurements, Progress, Subject, measure
+from evaluation.measurements import Ears, Measurements, Subject, measure
 from evaluation.page import save_json
 from evaluation.pitch import PitchEstimator, load_pitch_estimator
 from evaluation.prompt_scores import shuffled
@@ -33,6 +31,7 @@ from pipelines.clips import check_writable
 from pipelines.evaluation_page import evaluation_page, show_scores
 from pipelines.evaluation_report import Report
 from pipelines.evaluation_sets import BYTES_PER_SECOND, common_rate, generate, read_generated
+from pipelines.progress import bar
 from pipelines.reference import (
     Reference,
     adherence_judge,
@@ -102,11 +101,11 @@ def evaluate(
     }
     old = open_baseline(baseline, fingerprint)
     tell_time(listen, len(subjects), len(held.held_out), len(held.train))
-    report = listen_and_score(held, subjects, listen, fingerprint, notes, seed)
+    report, ruler = listen_and_score(held, subjects, listen, fingerprint, notes, seed)
     if baseline is not None:
         if old is None:
             old = measure(generate(baseline, held, out / "baseline", seed), listen, bar("listening to the baseline"))
-        report = with_baseline(report, old, yardstick(held, report.held_out, listen, seed))
+        report = with_baseline(report, old, ruler)
     finish(report, out)
 
 
@@ -152,8 +151,8 @@ def yardstick(held: Reference, held_out: Measurements, listen: Ears, seed: int) 
 
 def listen_and_score(
     held: Reference, subjects: Sequence[Subject], listen: Ears, fingerprint: dict[str, Any], notes: list[str], seed: int
-) -> Report:
-    """Listen to every set and compute all columns."""
+) -> tuple[Report, Yardstick]:
+    """Listen to every set and compute all columns; also gives what they were held against."""
     real = real_subjects(held.held_out)
     held_out = measure(real, listen, bar("listening to real clips"))
     made = measure(subjects, listen, bar("listening to generated clips"))
@@ -171,16 +170,17 @@ def listen_and_score(
     }
     columns["shuffled"] = ruler.score(shuffled(made, seed), replicate=False)
     with tempfile.TemporaryDirectory() as folder:
-        few = real[:: -(-len(real) // NOISE_CLIPS)]
-        lengths = [round(clip.seconds * listen.sample_rate) for clip in held.held_out[:: -(-len(real) // NOISE_CLIPS)]]
-        noise = noise_subjects(few, lengths, listen.sample_rate, Path(folder))
+        stride = -(-len(real) // NOISE_CLIPS)
+        lengths = [round(clip.seconds * listen.sample_rate) for clip in held.held_out[::stride]]
+        noise = noise_subjects(real[::stride], lengths, listen.sample_rate, Path(folder))
         columns["noise"] = ruler.score(measure(noise, listen), replicate=False)
     ratios = {}
     for name in RATIOS:
         above, below = columns["generated"][name].interval, columns["real"][name].interval
         if above is not None and below is not None:
             ratios[name] = ratio_interval(above, below)
-    return Report(fingerprint, columns, ratios, None, made, held_out, subjects, real, ruler.classes, notes)
+    report = Report(fingerprint, columns, ratios, None, made, held_out, subjects, real, ruler.classes, notes)
+    return report, ruler
 
 
 def missing(score: Score) -> Score:
@@ -234,11 +234,6 @@ def finish(report: Report, out: Path) -> None:
         say(f"note: {note}")
     answer(str(out / PAGE_NAME))
     answer(str(out / REPORT_NAME))
-
-
-def bar(text: str) -> Progress:
-    """A progress bar around a list, on standard error."""
-    return lambda items: track(items, text, console=Console(stderr=True), disable=not sys.stderr.isatty())
 
 
 def main(arguments: list[str] | None = None) -> int:

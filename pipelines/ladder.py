@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress, track
 from rich.table import Table
 
-from audio.dataset import SPLITS, AudioFolder, Clip, Split
+from audio.dataset import AudioFolder, Split
 from evaluation.embedders import EmbeddingCache, load_embedder
 from evaluation.page import save_json
 from pipelines.clips import check_writable
@@ -64,7 +64,7 @@ def ladder(
     ear = EmbeddingCache(load_embedder(embedder))
     pipeline = TextToAudioPipeline.from_pretrained(model)
     folder = AudioFolder.scan(audio)
-    chosen = choose_clips(folder, split, clips)
+    chosen = folder.spread(split, clips)
     judged = judgeable(pipeline, chosen)
     if not judged:
         raise ValueError(f"audio: all {len(chosen)} clips of split '{split}' are too short to be judged")
@@ -93,21 +93,6 @@ def ladder(
     print_table(subject, result)
     answer(result.verdict.sentence)
     answer(str(out / "report.html"))
-
-
-def choose_clips(folder: AudioFolder, split: Split, clips: int) -> tuple[Clip, ...]:
-    """All clips of a split, or so many of them spread evenly.
-
-    Raises:
-        ValueError: the split has none.
-    """
-    chosen = folder.split(split)
-    if not chosen:
-        counts = ", ".join(f"{len(folder.split(name))} {name}" for name in SPLITS)
-        raise ValueError(f"split: '{folder.root}' holds no clip of split '{split}' ({counts})")
-    if clips == 0 or clips >= len(chosen):
-        return chosen
-    return tuple(chosen[index * len(chosen) // clips] for index in range(clips))
 
 
 def spread(clips: int) -> frozenset[int]:

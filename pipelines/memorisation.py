@@ -27,7 +27,8 @@ from pipelines.counterparts import make_counterparts
 from pipelines.memorisation_decoding import ClipDecoder, PlantedCopies
 from pipelines.memorisation_findings import EXPECTED, Findings
 from pipelines.memorisation_page import power_line, suspect_lines, write_report
-from pipelines.memorisation_search import bar, examine
+from pipelines.memorisation_search import examine
+from pipelines.progress import bar
 from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import answer, run_command, say
 

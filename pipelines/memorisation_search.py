@@ -1,15 +1,12 @@
 """The nearest training clip of generated, training and held-out clips, and what follows from their distances."""
 
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from audio.dataset import AudioFolder, Clip
@@ -29,6 +26,7 @@ from evaluation.embedders import EmbeddingCache
 from evaluation.intervals import Interval, share_interval
 from pipelines.memorisation_decoding import COPY_NOISE, ClipDecoder, PlantedCopies
 from pipelines.memorisation_findings import Findings, Match, Power, Shares
+from pipelines.progress import bar
 
 # Training clips nearer than this, over the median of their class, are looked at for twins; so often at most.
 DOUBTFUL = 0.5
@@ -243,8 +241,3 @@ def _share(clips: Sequence[Clip], distances: Sequence[float], test: CopyTest) ->
     below = [d < test.threshold(clip.label, clip.family) for d, clip in zip(distances, clips, strict=True)]
     units = torch.tensor([names[clip.recording] for clip in clips])
     return share_interval(torch.tensor(below, dtype=torch.float64), units)
-
-
-def bar(text: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
-    """A progress bar around a list, on standard error."""
-    return lambda items: track(list(items), text, console=Console(stderr=True), disable=not sys.stderr.isatty())

@@ -1,16 +1,21 @@
 """What a person sees while and after clips are made."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, track
 from rich.table import Table
 
 from pipelines.clips import WrittenClip
 from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
+
+
+def bar(text: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
+    """A progress bar around a list, on standard error, where a person looks."""
+    return lambda items: track(list(items), text, console=Console(stderr=True), disable=not sys.stderr.isatty())
 
 
 @contextmanager

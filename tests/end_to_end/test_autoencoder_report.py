@@ -15,7 +15,7 @@ from audio.files import read_audio
 from audio.mel import LogMelSpectrogram
 from autoencoder.evaluate import clip_errors
 from autoencoder.model import MelVAE
-from autoencoder.report import choose, main
+from autoencoder.report import main
 from training.checkpoint import load_stage, save_stage
 
 NAMES = ("bd_808", "sn_dub", "tabla_ke1", "bass_hit_c", "perc_bell", "elec_blip", "drum_snare_hard", "misc_crow",
@@ -146,8 +146,8 @@ def test_one_clip_has_a_card_that_says_what_it_cannot_say(sonic_pi_folder, stage
 def test_fewer_clips_are_spread_over_the_split(folder, stage_files, tmp_path):
     scanned = AudioFolder.scan(folder)
     everything = scanned.split("test")
-    assert choose(scanned, "test", 0) == choose(scanned, "test", 99) == everything
-    assert choose(scanned, "test", 5) == tuple(everything[index] for index in (0, 2, 4, 7, 9))
+    assert scanned.spread("test", 0) == scanned.spread("test", 99) == everything
+    assert scanned.spread("test", 5) == tuple(everything[index] for index in (0, 2, 4, 7, 9))
     assert run(stage_files["autoencoder"], folder, tmp_path / "card", "--clips", "3") == 0
     assert read(tmp_path / "card")["clips"] == 3
 

@@ -10,7 +10,7 @@ import torch
 from audio.dataset import AudioFolder, Clip
 from evaluation.intervals import Replicated, Units
 from evaluation.kernel import replicated_kernel_distance
-from pipelines.ladder import choose_clips, spread
+from pipelines.ladder import spread
 from pipelines.ladder_distance import paired_kernel_distance
 from pipelines.ladder_measures import choose_floor
 from pipelines.ladder_verdict import judge_losses, losses
@@ -150,10 +150,10 @@ def test_the_floor_has_the_families_of_the_judged_clips_and_none_of_their_record
 
 def test_clips_are_spread_evenly():
     folder = AudioFolder(Path(), tuple(clip(f"{n:02d}", "kick", "test") for n in range(10)))
-    assert [one.path.name for one in choose_clips(folder, "test", 5)] == ["00", "02", "04", "06", "08"]
-    assert len(choose_clips(folder, "test", 0)) == len(choose_clips(folder, "test", 99)) == 10
+    assert [one.path.name for one in folder.spread("test", 5)] == ["00", "02", "04", "06", "08"]
+    assert len(folder.spread("test", 0)) == len(folder.spread("test", 99)) == 10
     with pytest.raises(ValueError, match="no clip of split 'validation'"):
-        choose_clips(folder, "validation", 0)
+        folder.spread("validation", 0)
     assert spread(2) == {0, 1}
     assert len(spread(200)) == 6
     assert max(spread(200)) < 200

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from evaluation.intervals import Units
-from evaluation.neighbours import NeighbourGraph, Neighbourhood, nearest_distances, neighbourhood
+from evaluation.neighbours import NeighbourGraph, Neighbourhood, neighbourhood
 
 
 def cloud(clips: int, numbers: int, seed: int) -> Tensor:
@@ -104,15 +104,6 @@ def test_dropped_classes_are_told_apart() -> None:
         assert high < -0.2
     low, high = (getattr((less["precision"] - full["precision"]).interval(), end) for end in ("low", "high"))
     assert low <= 0.0 <= high
-
-
-def test_nearest_distances() -> None:
-    points, clips = cloud(600, 3, 1), cloud(50, 3, 2)
-    distances, rows = nearest_distances(points, clips)
-    wanted = torch.cdist(points, clips).min(dim=1)
-    assert distances.tolist() == pytest.approx(wanted.values.tolist())
-    assert rows.tolist() == wanted.indices.tolist()
-    assert float(nearest_distances(clips[3:4], clips)[0]) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_too_few() -> None:
