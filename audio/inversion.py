@@ -10,6 +10,7 @@ The framing is the contract's own, so what comes out lies sample on sample with 
 from functools import lru_cache
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import fold, pad
 
@@ -35,7 +36,9 @@ def pseudo_inverse_magnitude(log_mel: Tensor, config: MelConfig) -> Tensor:
         `(batch, n_fft // 2 + 1, frames)`.
     """
     inverse = inverse_filterbank(config).to(log_mel.device)
-    return torch.matmul(inverse, log_mel.float().exp()).clamp(min=0.0)
+    # A frame's bins lie side by side in memory, as an STFT has them: all that follows is faster for it.
+    magnitude = torch.matmul(log_mel.float().exp().transpose(1, 2), inverse.T).clamp(min=0.0)
+    return magnitude.transpose(1, 2)
 
 
 def forward_stft(waveform: Tensor, config: MelConfig) -> Tensor:
@@ -70,8 +73,18 @@ def inverse_stft(spectrum: Tensor, config: MelConfig) -> Tensor:
 
 
 def _overlap_add(blocks: Tensor, length: int, config: MelConfig) -> Tensor:
-    summed = fold(blocks, (1, length), (1, config.n_fft), stride=(1, config.hop_length))
-    return summed[:, 0, 0]
+    """Sum of blocks `(batch, n_fft, frames)`, each a hop after the one before: `(batch, length)`."""
+    parts, rest = divmod(config.n_fft, config.hop_length)
+    if rest:
+        summed = fold(blocks, (1, length), (1, config.n_fft), stride=(1, config.hop_length))
+        return summed[:, 0, 0]
+    # A block is so many whole hops: a handful of shifted sums, several times as fast as `fold` on a CPU.
+    batch, _, frames = blocks.shape
+    hops = rearrange(blocks, "batch (part hop) frame -> part batch frame hop", part=parts)
+    waveform = blocks.new_zeros(batch, frames + parts - 1, config.hop_length)
+    for part in range(parts):
+        waveform[:, part : part + frames] += hops[part]
+    return rearrange(waveform, "batch frame hop -> batch (frame hop)")
 
 
 def griffin_lim(

@@ -14,7 +14,7 @@ and L + Q, the variance of the statistic on all units, is minus the covariance. 
 value comes out low its error does as well, and L + Q held a little too seldom. What is used is L + 1.25 Q, a quarter of
 the way to a quarter of the mean square difference of the halves, L + 2 Q. The variance itself, which a jackknife of
 halves uses (Shao, Wu, 1989), shows too much (Efron, Stein, 1981), at a distance of 0 three times as much.
-It serves where a statistic jumps: precision, recall, density, coverage.
+It serves where a statistic jumps: precision, recall, coverage.
 
 A *unit* is what was drawn independently: a recording, with all its clips, and with the clips that were generated for
 its captions. The estimand is the expectation at this number of clips, bias included: what another N clips would give.

@@ -87,7 +87,6 @@ class Units:
         statistic: Callable[[Tensor, Tensor], Sequence[float]],
         seed: int = 0,
         smooth: bool = True,
-        of_halves: Callable[[Tensor, Tensor], Sequence[float]] | None = None,
     ) -> list[Replicated]:
         """Statistics on all clips and on halves; from fewer than eight units on all clips alone.
 
@@ -95,15 +94,13 @@ class Units:
             statistic: of the kept rows of either cloud, given as masks; may measure several numbers at once.
             seed: of the splits.
             smooth: whether it is; see `Replicated`.
-            of_halves: the statistic where a half needs another definition.
         """
-        of_halves = of_halves or statistic
         whole = statistic(*(torch.ones_like(rows, dtype=torch.bool) for rows in (self.made, self.reference)))
         if self.count < FEWEST_UNITS:
             return [Replicated.alone(value, self.count, "too few independent units") for value in whole]
         found = torch.tensor(
             [
-                [list(of_halves(kept[self.made], kept[self.reference])) for kept in (first, ~first)]
+                [list(statistic(kept[self.made], kept[self.reference])) for kept in (first, ~first)]
                 for first in self.halves(SPLITS, seed)
             ],
             dtype=torch.float64,
