@@ -85,6 +85,10 @@ class Page:
         """
         self._parts.append(_figure((_image(picture) if picture else "") + _player(waveform, sample_rate), caption))
 
+    def fragment(self, markup: str) -> None:
+        """Markup of the project's own, taken as it is; what comes from elsewhere must be escaped in it."""
+        self._parts.append(markup)
+
     def open_row(self) -> None:
         """What follows, up to `close_row`, stands side by side."""
         self._parts.append('<div class="pair">')

@@ -13,6 +13,8 @@ COMMANDS = {
     "doctor": ("pipelines.doctor", "find what would spoil training in a folder of audio"),
     "evaluate": ("pipelines.evaluate", "measure a model against real clips, or against another model"),
     "ladder": ("pipelines.ladder", "find the stage that loses most"),
+    "compare-vocoders": ("pipelines.compare_vocoders", "the same mels through every vocoder"),
+    "score-listening": ("pipelines.score_listening", "score the answers of a blind listening test"),
     "memorisation": ("pipelines.memorisation", "find generated clips that are copies of training clips"),
     "install-ears": ("pipelines.install_ears", "fetch the pretrained models that listen"),
     "check-classes": ("pipelines.check_classes", "ask a classifier whether clips sound like their class"),
@@ -25,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not given or given[0] in ("-h", "--help"):
         say("usage: melisma COMMAND [--help] …")
         for name, (_, text) in COMMANDS.items():
-            say(f"  {name:14} {text}")
+            say(f"  {name:16} {text}")
         return 0 if given else 2
     if given[0] not in COMMANDS:
         say(f"error: unknown command '{given[0]}'; known: {', '.join(COMMANDS)}")

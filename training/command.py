@@ -23,6 +23,7 @@ def run_command(
     positionals: Sequence[str] = (),
     program: str | None = None,
     fixed: Mapping[str, Any] | None = None,
+    several: Sequence[str] = (),
 ) -> int:
     """Parse the command line, call the function, return the exit code.
 
@@ -33,11 +34,12 @@ def run_command(
         positionals: parameters that are given without an option name, in this order.
         program: name shown in the help.
         fixed: parameters that are no options, and their values.
+        several: parameters that are lists and are given behind one option (`--vocoders a b`).
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=UserWarning)
     fixed = fixed or {}
-    parser = make_parser(function, lists, positionals, program, tuple(fixed))
+    parser = make_parser(function, lists, positionals, program, tuple(fixed), several)
     try:
         given = list(sys.argv[1:] if arguments is None else arguments)
         values = parser.instantiate_classes(parser.parse_args(given)).as_dict()
@@ -63,6 +65,7 @@ def make_parser(
     positionals: Sequence[str] = (),
     program: str | None = None,
     skip: Sequence[str] = (),
+    several: Sequence[str] = (),
 ) -> ArgumentParser:
     """The parser behind `run_command`."""
     help_texts = _argument_help(function)
@@ -73,7 +76,9 @@ def make_parser(
         parser.add_argument(name, type=annotation, help=help_texts.get(name))
     for name in lists:
         parser.add_argument(f"--{name}", action="append", default=None, help=help_texts.get(name))
-    parser.add_function_arguments(function, skip={*lists, *positionals, *skip}, as_group=False)
+    for name in several:
+        parser.add_argument(f"--{name}", nargs="+", type=str, default=None, help=help_texts.get(name))
+    parser.add_function_arguments(function, skip={*lists, *several, *positionals, *skip}, as_group=False)
     return parser
 
 

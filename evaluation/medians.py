@@ -1,0 +1,47 @@
+"""The median of numbers of heavy tails, with an interval that assumes nothing of them.
+
+Clips of one recording resemble each other, so each recording counts once, with the median of its clips. Of n recordings
+drawn independently, the median of their law lies between the k-th smallest and the k-th largest number with
+
+    probability  1 - 2 P(B < k),    B binomial of n and 1/2
+
+whatever that law is (the sign test turned round; Conover, "Practical Nonparametric Statistics", 1999, section 3.2).
+k is the largest that leaves at least 95 %; ties only make it safer.
+"""
+
+import torch
+from scipy.stats import binom
+from torch import Tensor
+
+from evaluation.intervals import FEWEST_UNITS, LEVEL, Interval, distinct
+
+
+def unit_medians(values: Tensor, units: Tensor) -> Tensor:
+    """The median of the clips of each unit, `(units,)`; the mean of the middle two where they are even.
+
+    Args:
+        values: `(clips,)`.
+        units: of each, `(clips,)`, integers.
+    """
+    return torch.stack([_median(values[units == unit].double()) for unit in distinct(units)])
+
+
+def median_interval(values: Tensor, units: Tensor) -> Interval:
+    """The median over units with its distribution-free interval; none from fewer than eight units.
+
+    Args:
+        values: `(clips,)`, at least one.
+        units: of each, `(clips,)`, integers.
+    """
+    ordered = unit_medians(values, units).sort().values
+    count, middle = len(ordered), float(_median(ordered))
+    if count < FEWEST_UNITS:
+        return Interval(middle, reason=f"{count} independent units, {FEWEST_UNITS} are enough")
+    rank = int(binom.ppf((1.0 - LEVEL) / 2.0, count, 0.5))
+    return Interval(middle, float(ordered[rank - 1]), float(ordered[count - rank]))
+
+
+def _median(values: Tensor) -> Tensor:
+    # torch.median takes the lower of the middle two.
+    found: Tensor = values.quantile(0.5)
+    return found
