@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torchaudio.functional import resample as torchaudio_resample
 
 from audio.measures import Waveform
@@ -136,10 +137,19 @@ def resample(waveform: Waveform, source_rate: int, target_rate: int) -> Waveform
         source_rate: in Hz.
         target_rate: in Hz.
     """
-    divisor = gcd(source_rate, target_rate)
-    tensor = torch.from_numpy(np.ascontiguousarray(waveform))
-    result = torchaudio_resample(tensor, source_rate // divisor, target_rate // divisor, lowpass_filter_width=16)
+    result = resample_tensor(torch.from_numpy(np.ascontiguousarray(waveform)), source_rate, target_rate)
     return np.asarray(result.numpy(), dtype=np.float32)
+
+
+def resample_tensor(waveform: Tensor, source_rate: int, target_rate: int) -> Tensor:
+    """`resample` along the last axis of a tensor, on its device and differentiable; equal rates change nothing."""
+    if source_rate == target_rate:
+        return waveform
+    divisor = gcd(source_rate, target_rate)
+    resampled: Tensor = torchaudio_resample(
+        waveform, source_rate // divisor, target_rate // divisor, lowpass_filter_width=16
+    )
+    return resampled
 
 
 def write_audio(path: Path, waveform: Waveform, sample_rate: int) -> None:

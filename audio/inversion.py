@@ -64,12 +64,13 @@ def inverse_stft(spectrum: Tensor, config: MelConfig) -> Tensor:
     left = (config.n_fft - config.win_length) // 2
     window = torch.hann_window(config.win_length, device=spectrum.device)
     window = pad(window, (left, config.n_fft - config.win_length - left))
-    blocks = torch.fft.irfft(spectrum, config.n_fft, dim=1) * window[:, None]
+    # In place where nothing is needed for a gradient: fresh memory costs more than the multiplication.
+    blocks = torch.fft.irfft(spectrum, config.n_fft, dim=1).mul_(window[:, None])
     length = (frames - 1) * config.hop_length + config.n_fft
     waveform = _overlap_add(blocks, length, config)
     envelope = _overlap_add(window.square()[None, :, None].expand(1, -1, frames), length, config)
     inside = slice(config.padding, config.padding + config.num_samples(frames))
-    return waveform[:, inside] / envelope[:, inside].clamp(min=1e-8)
+    return waveform[:, inside].div_(envelope[:, inside].clamp_(min=1e-8))
 
 
 def _overlap_add(blocks: Tensor, length: int, config: MelConfig) -> Tensor:

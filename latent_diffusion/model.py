@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from audio.latents import LatentSpec
 from latent_diffusion.conditioning import Condition, Conditioner, ConditionInputs
 from latent_diffusion.config import LatentDiffusionConfig
-from latent_diffusion.flow import data_and_noise, frame_mask, gaussian_prediction
+from latent_diffusion.flow import data_and_noise, frame_mask, gaussian_prediction, mix
 from latent_diffusion.guidance import guided_field
 from latent_diffusion.network import DiffusionTransformer
 from latent_diffusion.preconditioning import Preconditioner
@@ -164,8 +164,10 @@ class LatentDiffusion(nn.Module):
         solver_steps: int = DEFAULT_SOLVER_STEPS,
         valid_frames: Tensor | None = None,
         on_step: OnStep | None = None,
+        start: Tensor | None = None,
+        start_time: float = 0.0,
     ) -> Tensor:
-        """Make latents out of noise.
+        """Make latents out of noise, or finish given ones from somewhere on the way.
 
         Args:
             noise: standard normal, `(batch, channels, latent_frames)`, float32.
@@ -175,6 +177,9 @@ class LatentDiffusion(nn.Module):
             solver_steps: of the solver.
             valid_frames: frames of each row, `(batch,)`; all when left out.
             on_step: told after each step how many are done, of how many.
+            start: raw latents, as many as noise; they are mixed with it as the path has them at `start_time`, and the
+                steps lead from there to 1.
+            start_time: 0 is noise alone; only with `start`.
 
         Returns:
             raw latents of the same shape; beyond a row's valid frames, those of silence.
@@ -185,8 +190,8 @@ class LatentDiffusion(nn.Module):
         """
         self._check(noise, condition, valid_frames)
         solver = self._fitting_solver(solver)
-        times = solver_times(solver_steps)
-        noise = noise.to(self.device)
+        times = solver_times(solver_steps, start_time)
+        noise = self._started(noise.to(self.device), start, start_time)
         mask = None
         if valid_frames is not None:
             valid_frames = valid_frames.to(self.device)
@@ -202,6 +207,17 @@ class LatentDiffusion(nn.Module):
             return latents
         silence = torch.tensor(self.spec.silence, device=latents.device)[:, None]
         return torch.where(mask[:, None], latents, silence)
+
+    def _started(self, noise: Tensor, start: Tensor | None, start_time: float) -> Tensor:
+        """The point x_t of the path at `start_time`; the noise itself where there is nothing to start from."""
+        if start is None:
+            if start_time:
+                raise ValueError(f"start_time: {start_time} needs latents to start from, got no start")
+            return noise
+        if start.shape != noise.shape:
+            raise ValueError(f"start: expected the shape of noise {tuple(noise.shape)}, got {tuple(start.shape)}")
+        data = self.spec.whiten(start.to(noise))
+        return mix(data, noise, torch.tensor(start_time, device=noise.device), self.config.path)
 
     def _denoise(
         self,

@@ -37,15 +37,17 @@ SOLVERS: dict[str, tuple[str, ...]] = {
 DEFAULT_SOLVER_STEPS = 25
 
 
-def solver_times(solver_steps: int) -> Tensor:
-    """Evenly spaced times from 0 to 1, `(solver_steps + 1,)`, float32.
+def solver_times(solver_steps: int, start_time: float = 0.0) -> Tensor:
+    """Evenly spaced times from `start_time` to 1, `(solver_steps + 1,)`, float32.
 
     Raises:
-        ValueError: fewer than one step, or more than 10000.
+        ValueError: fewer than one step, or more than 10000; a start that is not in [0, 1).
     """
     if isinstance(solver_steps, bool) or not isinstance(solver_steps, int) or not 1 <= solver_steps <= 10_000:
         raise ValueError(f"solver_steps: expected a whole number from 1 to 10000, got {solver_steps!r}")
-    return torch.linspace(0.0, 1.0, solver_steps + 1)
+    if not 0.0 <= start_time < 1.0:
+        raise ValueError(f"start_time: expected 0 (noise) to less than 1 (data), got {start_time}")
+    return torch.linspace(start_time, 1.0, solver_steps + 1)
 
 
 def euler(velocity: Field, noise: Tensor, times: Tensor, on_step: OnStep | None = None) -> Tensor:

@@ -142,6 +142,8 @@ def write_spectrogram(path: Path, waveform: Waveform, mel: MelConfig, title: str
 
 
 def _page(facts: WrittenClip, index: int, output: AudioOutput, pipeline: TextToAudioPipeline) -> dict[str, Any]:
+    # A vocoder behind a mel adapter says how far the adapted mel is off, in nats.
+    loss = getattr(pipeline.vocoder, "adapter_loss", None)
     return {
         "prompt": facts.prompt,
         "seed": output.seed,
@@ -155,6 +157,7 @@ def _page(facts: WrittenClip, index: int, output: AudioOutput, pipeline: TextToA
             "peak_guarded": facts.guarded,
         },
         "stages": pipeline.fingerprints,
+        **({} if loss is None else {"adapter_loss": loss}),
         "licences": list(pipeline.licences),
         "versions": versions(),
     }

@@ -20,12 +20,10 @@ from torch import Tensor
 
 from audio.mel import MelConfig
 from pipelines.comparison_vocoders import Contestant, Recipe, enter
+from pipelines.process_memory import MEBIBYTE, peak_mib, start_mib
 from training.command import answer
 
-MEBIBYTE = 2**20
 KEY = "log_mel"
-STATUS = Path("/proc/self/status")
-RESET = Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True)
@@ -86,51 +84,16 @@ def measure_here(order: dict[str, Any]) -> Memory:
     torch.set_num_threads(order["threads"])
     log_mel = load_file(order["clip"])[KEY].to(device)
     recipe = Recipe(order["name"], order["target"], order["arguments"])
-    if device.type != "cuda" and _resident("VmHWM") is None and _resource_peak() is None:
+    if device.type != "cuda" and peak_mib() is None:
         return Memory(None, "this system does not tell")
-    before = _start()
+    before = start_mib()
     try:
         enter(recipe, MelConfig.from_dict(order["mel"]), device).decode(log_mel)
     except ValueError as error:
         return Memory(None, str(error))
     if device.type == "cuda":
         return Memory(torch.cuda.max_memory_allocated(device) / MEBIBYTE)
-    return Memory(max(0.0, _peak() - before))
-
-
-def _start() -> float:
-    """Forget the largest size so far, where the system can; what is resident now, in MiB."""
-    try:
-        RESET.write_text("5")
-    except OSError:
-        return _peak()
-    now = _resident("VmRSS")
-    return _peak() if now is None else now
-
-
-def _peak() -> float:
-    # The kernel's own count: after a fork, ru_maxrss begins with the size of the parent.
-    found = _resident("VmHWM")
-    return found if found is not None else _resource_peak() or 0.0
-
-
-def _resident(name: str) -> float | None:
-    """A line of the process's status, in MiB; None elsewhere than on Linux."""
-    try:
-        lines = STATUS.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    sizes = [float(line.split()[1]) / 1024.0 for line in lines if line.startswith(f"{name}:")]
-    return sizes[0] if sizes else None
-
-
-def _resource_peak() -> float | None:
-    try:
-        import resource
-    except ImportError:
-        return None
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(size) / (MEBIBYTE if sys.platform == "darwin" else 1024.0)
+    return Memory(max(0.0, (peak_mib() or 0.0) - before))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,11 @@ from audio.mel import MelConfig
 from autoencoder.model import MelVAE
 from latent_diffusion.model import LatentDiffusion
 
+WAY_OUT = (
+    "train a mel adapter between the two (python -m vocoder.adapter fit) and name it: --vocoder "
+    "vocoder.adapter.AdaptedVocoder --vocoder.adapter FILE --vocoder.vocoder THIS_VOCODER"
+)
+
 
 def check_latents(autoencoder: MelVAE, diffusion: LatentDiffusion) -> None:
     """Refuse a diffusion model that was trained on another autoencoder's latents.
@@ -34,11 +39,15 @@ def check_vocoder(mel: MelConfig, vocoder_mel: MelConfig) -> None:
     """Refuse a vocoder of another mel family, or one whose floor lies below the model's.
 
     Raises:
-        ValueError: names the fields that differ, with both values.
+        ValueError: names the fields that differ, with both values, and the way out.
     """
-    if not mel_differences(mel, vocoder_mel):
+    differences = mel_differences(mel, vocoder_mel)
+    if not differences:
         return
-    only_floor = all(text.startswith("log_floor:") for text in mel_differences(mel, vocoder_mel))
-    if not only_floor:
-        check_same_mel(mel, vocoder_mel, "the model", "the vocoder")
-    convert_log_mel(torch.zeros(1, mel.n_mels, 1), mel, vocoder_mel)
+    try:
+        if any(not text.startswith("log_floor:") for text in differences):
+            check_same_mel(mel, vocoder_mel, "the model", "the vocoder")
+        convert_log_mel(torch.zeros(1, mel.n_mels, 1), mel, vocoder_mel)
+    except ValueError as error:
+        told = str(error).removesuffix("; pass allow_inexact to do it all the same")
+        raise ValueError(f"{told}; {WAY_OUT}") from error

@@ -23,7 +23,7 @@ from pipelines.request import SHORTEST_SECONDS, AudioOutput, Job, Request, settl
 from pipelines.resources import DEFAULT_BUNDLE, resource
 from pipelines.shaping import clip_noise, finish
 from training.device import choose_device, choose_precision
-from vocoder.base import Vocoder
+from vocoder.base import Vocoder, identity, licences_of
 from vocoder.loading import load_vocoder
 
 BATCH_CLIPS = 16
@@ -92,7 +92,8 @@ class TextToAudioPipeline:
         autoencoder = MelVAE.from_checkpoint(bundle.stage("autoencoder"))
         diffusion = LatentDiffusion.from_checkpoint(bundle.stage("latent_diffusion"))
         chosen = load_vocoder(vocoder or str(bundle.stage("vocoder")), autoencoder.mel, vocoder_arguments)
-        return cls(autoencoder, diffusion, chosen, bundle.defaults, device, precision, bundle.licences)
+        licences = sorted({*bundle.licences, *licences_of(chosen)})
+        return cls(autoencoder, diffusion, chosen, bundle.defaults, device, precision, licences)
 
     @classmethod
     def from_stages(
@@ -121,9 +122,7 @@ class TextToAudioPipeline:
         second = LatentDiffusion.from_checkpoint(diffusion)
         check_latents(first, second)
         third = load_vocoder(vocoder, first.mel, vocoder_arguments)
-        records = [getattr(stage, "record", None) for stage in (first, second, third)]
-        licences = sorted({name for record in records if record for name in record.licences})
-        return cls(first, second, third, None, device, precision, licences)
+        return cls(first, second, third, None, device, precision, licences_of(first, second, third))
 
     @property
     def sample_rate(self) -> int:
@@ -132,13 +131,9 @@ class TextToAudioPipeline:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Of the three stages; a vocoder without a record is named by its class."""
-        names = {}
+        """Of the three stages; a vocoder without a record is named by its class and the fingerprint that it tells."""
         stages = {"autoencoder": self.autoencoder, "latent_diffusion": self.diffusion, "vocoder": self.vocoder}
-        for name, stage in stages.items():
-            record = getattr(stage, "record", None)
-            names[name] = record.fingerprint if record else f"{type(stage).__module__}.{type(stage).__name__}"
-        return names
+        return {name: identity(stage) for name, stage in stages.items()}
 
     def __call__(
         self,

@@ -31,7 +31,7 @@ class StageRecord:
     """Who a stage is. Plain containers only.
 
     Args:
-        kind: autoencoder, latent_diffusion or vocoder.
+        kind: one of `KINDS`, or mel_adapter, which is no part of a bundle.
         config: everything needed to build the network again, mel contract included.
         fingerprint: sixteen hex digits of config and weights, as first saved (kept when weights are stored in fp16).
         parts: fingerprints of named parts of the network, such as the encoder.

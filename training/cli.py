@@ -7,6 +7,7 @@ are one line and exit code 2, Ctrl-C is 130.
 
 import contextlib
 import logging
+import math
 import os
 import shutil
 import sys
@@ -17,7 +18,14 @@ from typing import Any
 
 from jsonargparse import ArgumentError
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    RichProgressBar,
+    Timer,
+)
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -73,12 +81,13 @@ class RunReport(Callback):
         done = _batches_done(pl_module) - self.first_batch
         if done != self.PROBE_BATCHES or self.started is None:
             return
-        seconds = (time.monotonic() - self.started) / done * _batches_left(trainer, pl_module)
+        seconds = _seconds_left(trainer, pl_module, (time.monotonic() - self.started) / done)
         weights = sum(p.numel() * p.element_size() for p in pl_module.parameters())
         # Two checkpoints, each with weights, averaged weights and two moments per weight; one more is written aside.
         needed = 3 * 4 * weights
         free = shutil.disk_usage(trainer.default_root_dir).free
-        say(f"about {_duration(seconds)} of training to come; checkpoints need {_size(needed)}, {_size(free)} are free")
+        coming = f"about {_duration(seconds)} of training to come" if math.isfinite(seconds) else "trains until stopped"
+        say(f"{coming}; checkpoints need {_size(needed)}, {_size(free)} are free")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """One line: how far, how good, how long to go."""
@@ -87,9 +96,10 @@ class RunReport(Callback):
         done = _batches_done(pl_module)
         value = trainer.callback_metrics.get(pl_module.monitor)
         elapsed = time.monotonic() - self.started
-        left = elapsed / max(1, done - self.first_batch) * _batches_left(trainer, pl_module)
+        left = _seconds_left(trainer, pl_module, elapsed / max(1, done - self.first_batch))
         shown = f"{float(value):.4f}" if value is not None else "-"
-        say(f"step {done}: {pl_module.monitor} {shown}, {_duration(elapsed)} gone, about {_duration(left)} to go")
+        to_go = f", about {_duration(left)} to go" if math.isfinite(left) else ""
+        say(f"step {done}: {pl_module.monitor} {shown}, {_duration(elapsed)} gone{to_go}")
 
 
 def checkpoint_callback(folder: Path, name: str, monitor: str | None) -> ModelCheckpoint:
@@ -270,11 +280,13 @@ def _batches_done(module: LightningModule) -> int:
     return module.batches_done if isinstance(module, StageTraining) else 0
 
 
-def _batches_left(trainer: Trainer, module: LightningModule) -> int:
-    if trainer.max_steps <= 0:
-        return 0
-    per_step = int(getattr(module, "accumulate_grad_batches", trainer.accumulate_grad_batches))
-    return max(0, trainer.max_steps * per_step - _batches_done(module))
+def _seconds_left(trainer: Trainer, module: LightningModule, seconds_per_batch: float) -> float:
+    """Until `trainer.max_steps` or `trainer.max_time` is reached, whichever comes first; infinite without either."""
+    left = [timer.time_remaining() for timer in getattr(trainer, "callbacks", []) if isinstance(timer, Timer)]
+    if trainer.max_steps > 0:
+        per_step = int(getattr(module, "accumulate_grad_batches", trainer.accumulate_grad_batches))
+        left.append(max(0, trainer.max_steps * per_step - _batches_done(module)) * seconds_per_batch)
+    return max(0.0, min((seconds for seconds in left if seconds is not None), default=math.inf))
 
 
 def _duration(seconds: float) -> str:

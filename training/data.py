@@ -193,21 +193,31 @@ class AudioData(StageData):
     def _clips(self, split: str) -> tuple[Clip, ...]:
         if self.audio is None:
             self.setup("fit")
-        clips = self.audio.split(split) if self.audio else ()  # type: ignore[arg-type]
+        clips = self._usable(self.audio.split(split)) if self.audio else ()  # type: ignore[arg-type]
         if not clips and split == "validation":
             clips = self._clips("train")
         if not clips:
             raise ValueError(f"'{self.folder}' holds no clip of split '{split}'")
         return clips
 
+    def _usable(self, clips: tuple[Clip, ...]) -> tuple[Clip, ...]:
+        """Those of a split that can be used: here all."""
+        return clips
+
     def training_items(self) -> tuple[Dataset[dict[str, Tensor]], list[float]]:
         """Random crops of the training split."""
         clips = self._clips("train")
-        dataset = AudioSegments(clips, self.sample_rate, self.segment_samples, self.gain_db)
+        dataset = self._segments(clips, self.segment_samples, self.gain_db, True)
         return dataset, balanced_weights(clips, self.balance)
 
     def validation_items(self) -> Dataset[dict[str, Tensor]]:
         """Beginnings of clips of the validation split; of the training split where a folder has one clip only."""
         clips = self._clips("validation")
         stride = max(1, -(-len(clips) // self.validation_clips))
-        return AudioSegments(clips[::stride], self.sample_rate, self.validation_samples, random_crop=False)
+        return self._segments(clips[::stride], self.validation_samples, (0.0, 0.0), False)
+
+    def _segments(
+        self, clips: Sequence[Clip], samples: int, gain_db: tuple[float, float], random_crop: bool
+    ) -> Dataset[dict[str, Tensor]]:
+        """Crops of clips; a subclass may add to them."""
+        return AudioSegments(clips, self.sample_rate, samples, gain_db, random_crop)

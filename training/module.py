@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -139,6 +140,22 @@ class StageTraining(LightningModule):
             )
         self.batches_done = int(checkpoint["progress"]["batches_done"])
         self.seconds_done = float(checkpoint["progress"]["seconds_done"])
+
+
+def keep_start(trainer: Trainer, error: float) -> None:
+    """Write the best checkpoint before the first step, so that only a better validation replaces it.
+
+    Args:
+        trainer: that is about to begin.
+        error: of the start, as its validations measure it.
+    """
+    keeper = trainer.checkpoint_callback
+    if not isinstance(keeper, ModelCheckpoint):
+        return
+    path, score = keeper.format_checkpoint_name({}), torch.tensor(error)
+    trainer.save_checkpoint(path)
+    known = {"best_model_path": path, "best_model_score": score, "best_k_models": {path: score}}
+    keeper.load_state_dict(keeper.state_dict() | known | {"kth_best_model_path": path, "kth_value": score})
 
 
 def config_differences(old: Any, new: Any, name: str = "") -> list[str]:  # noqa: ANN401

@@ -3,8 +3,8 @@
 import sys
 
 from training.cli import run_stage
-from training.data import AudioData
+from vocoder.data import VocoderData
 from vocoder.training import VocoderTraining
 
 if __name__ == "__main__":
-    sys.exit(run_stage(VocoderTraining, AudioData, link_sample_rate=True))
+    sys.exit(run_stage(VocoderTraining, VocoderData, link_sample_rate=True))

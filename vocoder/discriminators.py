@@ -1,22 +1,26 @@
-"""Two kinds of listeners for the adversarial phase, small enough for a CPU.
+"""Three kinds of listeners for the adversarial phase, small enough for a CPU.
 
     period p:        fold the waveform into (samples / p, p) and convolve along the columns
                      (Kong, Kim, Bae, "HiFi-GAN", NeurIPS 2020, section 2.3)
     resolution n:    convolve the complex STFT of n samples, its magnitude compressed to the power 0.3
                      (after Jang et al., "UnivNet", Interspeech 2021; complex input as in Kumar et al., "High-fidelity
                      audio compression with improved RVQGAN", NeurIPS 2023)
+    constant Q:      convolve a constant-Q transform octave by octave (`vocoder.cqt_discriminator`)
 
 Compression lets quiet decays be heard beside loud attacks. The layers are those of the originals at a fraction of their
 width: with the widths of HiFi-GAN the first kind is its discriminator (tests/reference).
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad
 from torch.nn.utils.parametrizations import weight_norm
+
+from vocoder.cqt_discriminator import CqtDiscriminator
 
 SLOPE = 0.1
 COMPRESSION = 0.3
@@ -34,6 +38,12 @@ class GanConfig:
         period_channels: of their layers.
         fft_sizes: of the multi-resolution discriminators, in samples.
         resolution_channels: of all their layers.
+        cqt_bins: bins per octave of the constant-Q discriminators, one each (the paper's are 24, 36, 48); empty leaves
+            them out.
+        cqt_octaves: below half the sample rate; their lowest atoms last longest, 0.4 s for 8 octaves of 24 bins.
+        cqt_hop_length: in samples, a multiple of 2^(cqt_octaves - 1).
+        cqt_channels: of all their layers (the paper's 32).
+        game: hinge, or least_squares.
         learning_rate_factor: the discriminators' learning rate over the vocoder's.
 
     Raises:
@@ -45,16 +55,30 @@ class GanConfig:
     period_channels: tuple[int, ...] = (8, 16, 32, 64)
     fft_sizes: tuple[int, ...] = (2048, 1024, 512)
     resolution_channels: int = 12
+    cqt_bins: tuple[int, ...] = ()
+    cqt_octaves: int = 8
+    cqt_hop_length: int = 512
+    cqt_channels: int = 8
+    game: Literal["hinge", "least_squares"] = "hinge"
     learning_rate_factor: float = 0.5
 
     def __post_init__(self) -> None:
         """Check the numbers."""
         if self.start_batch < 0:
             raise ValueError(f"gan.start_batch: expected 0 (off) or more, got {self.start_batch}")
-        if not self.periods and not self.fft_sizes:
-            raise ValueError("gan: expected at least one period or one fft_size")
+        if not self.periods and not self.fft_sizes and not self.cqt_bins:
+            raise ValueError("gan: expected at least one of periods, fft_sizes and cqt_bins")
         if any(value < 1 for value in (*self.periods, *self.period_channels, self.resolution_channels)):
             raise ValueError("gan: expected periods and channels of at least 1")
+        if any(value < 1 for value in (*self.cqt_bins, self.cqt_octaves, self.cqt_channels)):
+            raise ValueError("gan: expected cqt_bins, cqt_octaves and cqt_channels of at least 1")
+        if self.cqt_hop_length < 1 or (self.cqt_bins and self.cqt_hop_length % 2 ** (self.cqt_octaves - 1)):
+            raise ValueError(
+                f"gan.cqt_hop_length: expected a multiple of {2 ** (self.cqt_octaves - 1)} for {self.cqt_octaves} "
+                f"octaves, got {self.cqt_hop_length}"
+            )
+        if self.game not in ("hinge", "least_squares"):
+            raise ValueError(f"gan.game: expected hinge or least_squares, got {self.game!r}")
         if len(self.period_channels) < 2 or any(size < 16 for size in self.fft_sizes):
             raise ValueError("gan: expected at least two period_channels, and fft_sizes of at least 16")
         if not self.learning_rate_factor > 0.0:
@@ -66,7 +90,7 @@ class Judgement:
     """What all discriminators say of a batch.
 
     Args:
-        scores: one tensor a discriminator; above 0 means real.
+        scores: one tensor a discriminator; more is more real.
         features: outputs of all their layers.
     """
 
@@ -148,13 +172,21 @@ class Discriminators(nn.Module):
 
     Args:
         config: which ones.
+        sample_rate: of the waveforms, in Hz; only the constant-Q ones ask for it.
+
+    Raises:
+        ValueError: constant-Q discriminators without a sample rate.
     """
 
-    def __init__(self, config: GanConfig) -> None:
+    def __init__(self, config: GanConfig, sample_rate: int | None = None) -> None:
         super().__init__()
+        if config.cqt_bins and sample_rate is None:
+            raise ValueError("Discriminators: gan.cqt_bins need a sample_rate")
+        cqt = (sample_rate or 0, config.cqt_octaves, config.cqt_hop_length, config.cqt_channels)
         self.members = nn.ModuleList(
             [PeriodDiscriminator(period, config.period_channels) for period in config.periods]
             + [ResolutionDiscriminator(size, config.resolution_channels) for size in config.fft_sizes]
+            + [CqtDiscriminator(cqt[0], bins, *cqt[1:]) for bins in config.cqt_bins]
         )
 
     def forward(self, waveform: Tensor) -> Judgement:

@@ -18,9 +18,10 @@ from audio.files import read_audio
 from audio.mel import LogMelSpectrogram
 from training.command import run_command, say
 from training.device import Device, choose_device
+from vocoder.generator import Generator
+from vocoder.generators import load_generator
 from vocoder.griffin_lim import BASELINE_ITERATIONS, GriffinLim
 from vocoder.judging import clip_and_mel, judge, long_enough
-from vocoder.vocos import PriorVocos
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def evaluate(
     if threads:
         torch.set_num_threads(threads)
     place = choose_device(device)
-    vocoder = PriorVocos.from_checkpoint(checkpoint).to(place)
+    vocoder = load_generator(checkpoint).to(place)
     folder = AudioFolder.scan(audio)
     chosen = folder.split(split)
     if not chosen:
@@ -75,7 +76,7 @@ def evaluate(
     return 0
 
 
-def compare(vocoder: PriorVocos, clips: Sequence[Clip], device: torch.device) -> list[Comparison]:
+def compare(vocoder: Generator, clips: Sequence[Clip], device: torch.device) -> list[Comparison]:
     """Judge clips one at a time, both vocoders in turn.
 
     Args:
@@ -108,7 +109,7 @@ def compare(vocoder: PriorVocos, clips: Sequence[Clip], device: torch.device) ->
     return comparisons
 
 
-def report(vocoder: PriorVocos, comparisons: Sequence[Comparison], split: str) -> list[str]:
+def report(vocoder: Generator, comparisons: Sequence[Comparison], split: str) -> list[str]:
     """The lines that are printed: distances, ratios, speeds."""
     ours, theirs = ([item.distances[index] for item in comparisons] for index in (0, 1))
     speeds = [[item.seconds / item.times[index] for item in comparisons] for index in (0, 1)]

@@ -2,8 +2,11 @@
 
 There is no registry. `runs/x/best.ckpt` and `x.safetensors` are checkpoints; `vocoder.griffin_lim.GriffinLim` and
 `mymodule.MyVocoder` are classes, `mymodule` being found in the current directory too. What a class wants to know it
-says in its signature: an argument `mel` that is left out receives the contract of the bundle, the others are checked
-against their types.
+says in its signature: an argument `mel` that is left out receives the contract of the bundle, unless it has a default
+of its own; the others are checked against their types.
+
+Published vocoders are classes too: `vocoder.official_vocos.OfficialVocos`, `vocoder.bigvgan.BigVGAN`,
+`vocoder.hifigan.HiFiGAN`, `vocoder.wavernn.WaveRNN`, each with the argument `source`.
 """
 
 import importlib
@@ -16,6 +19,10 @@ from audio.mel import MelConfig
 from vocoder.base import MEMBERS, Vocoder
 
 CHECKPOINT_SUFFIXES = (".ckpt", ".safetensors")
+PUBLISHED = (
+    "for published weights name their class, such as --vocoder vocoder.bigvgan.BigVGAN --vocoder.source FOLDER "
+    "(docs/how-to/swap-a-vocoder.md has all)"
+)
 
 
 def is_checkpoint_name(name: str) -> bool:
@@ -38,9 +45,9 @@ def load_vocoder(name: str, mel: MelConfig | None, arguments: dict[str, Any] | N
     if is_checkpoint_name(name):
         if arguments:
             raise ValueError(f"vocoder '{name}' is a checkpoint and takes no arguments, got {', '.join(arguments)}")
-        from vocoder.vocos import PriorVocos
-
-        return PriorVocos.from_checkpoint(Path(name))
+        return _load_checkpoint(Path(name))
+    if name and Path(name).is_dir():
+        raise ValueError(f"vocoder '{name}' is a folder: expected a checkpoint or an import path; {PUBLISHED}")
     vocoder_class = _import_class(name)
     values = _check_arguments(name, vocoder_class, mel, arguments)
     try:
@@ -50,6 +57,16 @@ def load_vocoder(name: str, mel: MelConfig | None, arguments: dict[str, Any] | N
     except Exception as error:
         raise ValueError(f"vocoder '{name}' cannot be made: {_first_line(error)}") from error
     return _check_members(name, vocoder)
+
+
+def _load_checkpoint(path: Path) -> Vocoder:
+    from vocoder.generators import load_generator
+
+    try:
+        return load_generator(path)
+    except ValueError as error:
+        foreign = "this project" in str(error)
+        raise ValueError(f"{error}; {PUBLISHED}" if foreign else str(error)) from error
 
 
 def _import_class(name: str) -> type[Any]:
@@ -85,16 +102,28 @@ def _check_arguments(
     unknown = [key for key in arguments if key not in known]
     if unknown and not takes_any:
         raise ValueError(f"vocoder '{name}' has no argument {unknown[0]!r}; it has {', '.join(known) or 'none'}")
-    given_mel = arguments.pop("mel", mel)
-    if isinstance(given_mel, str | Path):
-        given_mel = MelConfig.from_yaml(Path(given_mel))
-    values = {key: _checked(name, key, parameters.get(key), value) for key, value in arguments.items()}
-    if "mel" in known and given_mel is not None:
-        values["mel"] = given_mel
+    values = {key: _checked(name, key, parameters.get(key), value) for key, value in arguments.items() if key != "mel"}
+    if "mel" in known:
+        given_mel = _given_mel(name, parameters["mel"], arguments, mel)
+        values |= {"mel": given_mel} if given_mel is not None else {}
     required = [key for key in known if parameters[key].default is inspect.Parameter.empty and key not in values]
     if required:
         raise ValueError(f"vocoder '{name}' needs the argument {required[0]!r}")
     return values
+
+
+def _given_mel(name: str, parameter: inspect.Parameter, arguments: dict[str, Any], mel: MelConfig | None) -> Any:  # noqa: ANN401
+    """The value of an argument `mel`: as given, or the bundle's where the class has none of its own."""
+    if "mel" not in arguments:
+        return mel if parameter.default in (inspect.Parameter.empty, None) else None
+    given = arguments["mel"]
+    if isinstance(given, MelConfig) or given == parameter.default:
+        return given
+    if isinstance(given, dict):
+        return MelConfig.from_dict(given)
+    if not isinstance(given, str | Path):
+        raise ValueError(f"vocoder '{name}': argument mel: expected a file like configs/mel/x.yaml, got {given!r}")
+    return MelConfig.from_yaml(Path(given))
 
 
 def _checked(name: str, key: str, parameter: inspect.Parameter | None, value: Any) -> Any:  # noqa: ANN401
@@ -114,8 +143,17 @@ def _checked(name: str, key: str, parameter: inspect.Parameter | None, value: An
 
 
 def _check_members(name: str, vocoder: Any) -> Vocoder:  # noqa: ANN401
-    if not isinstance(getattr(vocoder, "mel", None), MelConfig):
-        raise ValueError(f"vocoder '{name}' is no vocoder: it lacks 'mel', an audio.mel.MelConfig")
+    mel = getattr(vocoder, "mel", None)
+    if not isinstance(mel, MelConfig):
+        got = "" if mel is None else f", got {type(mel).__name__}"
+        raise ValueError(f"vocoder '{name}' is no vocoder: it lacks 'mel', an audio.mel.MelConfig{got}")
+    try:
+        inspect.signature(vocoder.decode).bind(None)
+    except TypeError as error:
+        raise ValueError(f"vocoder '{name}' is no vocoder: its 'decode' must take one argument, log_mel") from error
+    except ValueError:
+        # A compiled function may hide its signature.
+        pass
     checked: Vocoder = vocoder
     return checked
 

@@ -2,12 +2,15 @@
 
     generator:      sum of weight * term
     hinge:          D: mean max(0, 1 - D(real)) + mean max(0, 1 + D(fake)),   G: mean max(0, 1 - D(fake))
+    least squares:  D: mean (D(real) - 1)^2 + mean D(fake)^2,                 G: mean (D(fake) - 1)^2
     matching:       mean over layers of mean |features(real) - features(fake)|
 
 Averages, not sums, over discriminators and layers, so that a weight means the same for any number of them. (Lim, Ye,
-"Geometric GAN", 2017; feature matching as in Kumar et al., "MelGAN", NeurIPS 2019, equation 3.)
+"Geometric GAN", 2017; Mao et al., "Least squares generative adversarial networks", ICCV 2017, equation 9; feature
+matching as in Kumar et al., "MelGAN", NeurIPS 2019, equation 3.)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -26,7 +29,7 @@ class VocoderLosses:
         multi_resolution_stft: convergence and log magnitudes on three resolutions.
         spectral_convergence: relative error of the magnitudes on one resolution.
         waveform_l1: mean absolute difference of samples; it asks for phases that a mel does not tell.
-        adversarial: hinge loss against the discriminators, once they play.
+        adversarial: the game of `gan.game` against the discriminators, once they play.
         feature_matching: of the discriminators' layers, once they play.
 
     Raises:
@@ -90,6 +93,31 @@ def discriminator_hinge(real: Judgement, fake: Judgement) -> Tensor:
 def generator_hinge(fake: Judgement) -> Tensor:
     """What the vocoder minimises to be taken for real, averaged over discriminators."""
     return torch.stack([(1.0 - score).clamp(min=0.0).mean() for score in fake.scores]).mean()
+
+
+def discriminator_least_squares(real: Judgement, fake: Judgement) -> Tensor:
+    """What the discriminators minimise in the least-squares game, averaged over them."""
+    sides = [
+        (first - 1.0).square().mean() + second.square().mean()
+        for first, second in zip(real.scores, fake.scores, strict=True)
+    ]
+    return torch.stack(sides).mean()
+
+
+def generator_least_squares(fake: Judgement) -> Tensor:
+    """What the vocoder minimises in the least-squares game, averaged over discriminators."""
+    return torch.stack([(score - 1.0).square().mean() for score in fake.scores]).mean()
+
+
+# Both sides of each game, by the name that `gan.game` gives it.
+DISCRIMINATOR_LOSSES: dict[str, Callable[[Judgement, Judgement], Tensor]] = {
+    "hinge": discriminator_hinge,
+    "least_squares": discriminator_least_squares,
+}
+GENERATOR_LOSSES: dict[str, Callable[[Judgement], Tensor]] = {
+    "hinge": generator_hinge,
+    "least_squares": generator_least_squares,
+}
 
 
 def feature_matching(real: Judgement, fake: Judgement) -> Tensor:

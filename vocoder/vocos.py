@@ -24,7 +24,6 @@ With `prior: false` it is the vocos package's backbone and head with nothing add
 
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,10 +31,9 @@ from torch import Tensor, nn
 
 from audio.inversion import forward_stft, inverse_stft, pseudo_inverse_magnitude
 from audio.mel import MelConfig
-from training.checkpoint import StageRecord, load_stage, load_weights
-from vocoder.base import check_log_mel
+from training.checkpoint import StageRecord
+from vocoder.generator import Generator
 
-KIND = "vocoder"
 EMBEDDING_KERNEL = 7
 # Roughly zero mean and unit variance for log-mels of music, where the floor is at -11.5.
 LOG_MEL_MEAN, LOG_MEL_STD = -5.0, 3.0
@@ -123,14 +121,15 @@ class PriorHead(nn.Module):
             waveform `(batch, mel.num_samples(frames))`.
         """
         magnitude, phase = self.polar(features, log_prior)
-        angles = torch.complex(phase.cos(), phase.sin()) * self.signs
-        waveform = inverse_stft(magnitude * angles, self.mel)
+        signed = magnitude * self.signs
+        waveform = inverse_stft(torch.complex(signed * phase.cos(), signed * phase.sin()), self.mel)
         # A clip shorter than its own reflected edges has no STFT; it is left as it is.
         refinements = self.refinements if waveform.shape[1] >= self.mel.minimum_samples else 0
+        softness = (SOFTNESS * magnitude).square() + TINY_POWER
         for _ in range(refinements):
             rebuilt = forward_stft(waveform, self.mel)
-            power = rebuilt.real.square() + rebuilt.imag.square() + (SOFTNESS * magnitude).square()
-            waveform = inverse_stft(magnitude * (power + TINY_POWER).rsqrt() * rebuilt, self.mel)
+            power = rebuilt.real.square().add_(rebuilt.imag.square()).add_(softness)
+            waveform = inverse_stft(magnitude * power.rsqrt_() * rebuilt, self.mel)
         return waveform
 
     def polar(self, features: Tensor, log_prior: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,7 +138,7 @@ class PriorHead(nn.Module):
         return (log_prior + residual).clamp(max=self.log_ceiling).exp(), phase
 
 
-class PriorVocos(nn.Module):
+class PriorVocos(Generator):
     """The project's vocoder.
 
     Args:
@@ -149,14 +148,12 @@ class PriorVocos(nn.Module):
     """
 
     def __init__(self, mel: MelConfig, config: VocosConfig | None = None, record: StageRecord | None = None) -> None:
-        super().__init__()
+        super().__init__(mel, record)
         # Here and nowhere else: the package pulls encodec and huggingface_hub, a tenth of a second at start-up.
         from vocos.heads import ISTFTHead
         from vocos.models import VocosBackbone
 
-        self.mel = mel
         self.config = config or VocosConfig()
-        self.record = record
         size = self.config
         inputs = mel.n_mels + (2 * len(size.clock) if size.prior else 0)
         self.backbone = VocosBackbone(inputs, size.dim, size.intermediate_dim, size.num_layers)
@@ -172,21 +169,9 @@ class PriorVocos(nn.Module):
         self.head = ISTFTHead(size.dim, mel.n_fft, mel.hop_length, padding)
 
     @classmethod
-    def from_checkpoint(cls, path: Path) -> "PriorVocos":
-        """Load a Lightning checkpoint or a released safetensors file, ready to decode.
-
-        Raises:
-            ValueError: the file is missing, broken or not a vocoder of ours.
-        """
-        record, weights = load_stage(Path(path), KIND)
-        try:
-            mel = MelConfig.from_dict(record.config["mel"])
-            config = VocosConfig(**record.config["network"])
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"'{path}': the stage record lacks mel or network ({error})") from error
-        vocoder = cls(mel, config, record)
-        load_weights(vocoder, weights, Path(path))
-        return vocoder.eval()
+    def from_config(cls, config: dict[str, Any], record: StageRecord | None = None) -> "PriorVocos":
+        """Build the network that `to_config` described, with fresh weights."""
+        return cls(MelConfig.from_dict(config["mel"]), VocosConfig(**config["network"]), record)
 
     def to_config(self) -> dict[str, Any]:
         """Mel and network as plain containers, the `config` of a stage record."""
@@ -231,20 +216,3 @@ class PriorVocos(nn.Module):
         angles = torch.stack([(time % period) * (2.0 * math.pi / period) for period in self.config.clock])
         hands = torch.cat([angles.cos(), angles.sin()]).to(normalised.dtype)
         return torch.cat([normalised, hands.expand(batch, -1, -1)], dim=1)
-
-    @torch.no_grad()
-    def decode(self, log_mel: Tensor) -> Tensor:
-        """Make sound.
-
-        Args:
-            log_mel: `(batch, n_mels, frames)` of contract `mel`, natural log.
-
-        Returns:
-            waveform `(batch, mel.num_samples(frames))`, float32.
-
-        Raises:
-            ValueError: not a log-mel of this contract.
-        """
-        check_log_mel(log_mel, self.mel)
-        waveform: Tensor = self(log_mel)
-        return waveform.float()

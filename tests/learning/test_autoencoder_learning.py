@@ -110,6 +110,8 @@ def test_resuming_equals_not_having_stopped_and_latents_follow(
         (["--model.optimiser.name", "adam"], "adam"),
         (["--model.init_from", "/nowhere.ckpt"], "/nowhere.ckpt"),
         (["--data.segment_seconds", "-1"], "segment_seconds"),
+        # Mels that a model has made are for the vocoder.
+        (["--data.mels", "runs/pairs"], "--data.mels"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

@@ -12,7 +12,7 @@ from audio.files import read_audio, write_audio
 from audio.mel import LogMelSpectrogram, MelConfig
 from training.checkpoint import load_checkpoint, load_stage
 from training.cli import run_stage
-from training.data import AudioData
+from vocoder.data import VocoderData
 from vocoder.discriminators import GanConfig
 from vocoder.training import VocoderTraining
 from vocoder.vocos import PriorVocos, VocosConfig
@@ -57,7 +57,7 @@ def fit(folder, out, *options, **model):
     (out / "c.yaml").write_text(yaml.safe_dump(config))
     arguments, sys.argv = sys.argv, ["vocoder", "fit", "-c", str(out / "c.yaml"), *options]
     try:
-        assert run_stage(VocoderTraining, AudioData, link_sample_rate=True) == 0
+        assert run_stage(VocoderTraining, VocoderData, link_sample_rate=True) == 0
     finally:
         sys.argv = arguments
     return load_checkpoint(out / "run" / "last.ckpt")

@@ -10,7 +10,7 @@ from torch import Tensor
 from audio.files import read_audio
 from audio.mel import LogMelSpectrogram, MelConfig
 
-PRESETS = ("bigvgan_24khz", "bigvgan_44khz", "hifigan_22khz", "vocos_24khz")
+PRESETS = ("audioldm_16khz", "bigvgan_24khz", "bigvgan_44khz", "hifigan_22khz", "vocos_24khz")
 CLIPS = ("loop_amen.flac", "ambi_choir.flac", "tabla_ke1.flac")
 # A pure sub-bass: most mel bins lie 150 dB below the loudest, where float32 itself rounds by 4e-3 nats.
 SUB_BASS = "bd_808.flac"

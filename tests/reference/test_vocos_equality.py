@@ -14,7 +14,13 @@ from vocos.pretrained import Vocos
 from audio.files import list_audio_files, read_audio
 from audio.mel import LogMelSpectrogram, MelConfig
 from vocoder.discriminators import Judgement, PeriodDiscriminator
-from vocoder.losses import discriminator_hinge, feature_matching, generator_hinge
+from vocoder.losses import (
+    discriminator_hinge,
+    discriminator_least_squares,
+    feature_matching,
+    generator_hinge,
+    generator_least_squares,
+)
 from vocoder.vocos import PriorVocos, VocosConfig
 
 MEL = MelConfig.from_yaml(Path("configs/mel/vocos_24khz.yaml"))
@@ -83,3 +89,15 @@ def test_hinge_losses_are_the_package_ones_averaged():
     assert torch.isclose(generator_hinge(fake), expected[0] / 3)
     expected = FeatureMatchingLoss()([real.features], [fake.features])
     assert torch.isclose(feature_matching(real, fake), expected[0] / 6)
+
+
+def test_least_squares_losses_are_those_of_the_bigvgan_package_averaged():
+    from bigvgan.loss import discriminator_loss, generator_loss
+
+    torch.manual_seed(0)
+    real = Judgement([torch.randn(2, 9) for _ in range(3)], [])
+    fake = Judgement([torch.randn(2, 9) for _ in range(3)], [])
+    expected, _, _ = discriminator_loss(real.scores, fake.scores)
+    assert torch.isclose(discriminator_least_squares(real, fake), expected / 3)
+    expected, _ = generator_loss(fake.scores)
+    assert torch.isclose(generator_least_squares(fake), expected / 3)

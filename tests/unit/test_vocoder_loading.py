@@ -34,6 +34,29 @@ class NoMel:
 class NoDecode:
     mel = Fixed.mel
 
+class Stubborn:
+    def __init__(self, mel: MelConfig = Fixed.mel): self.mel = mel
+    def decode(self, log_mel): ...
+
+class Unsure:
+    def __init__(self, mel: MelConfig | None = None): self.mel = mel
+    def decode(self, log_mel): ...
+
+class Plain:
+    mel = {"sample_rate": 24000}
+    def decode(self, log_mel): ...
+
+class Deaf:
+    mel = Fixed.mel
+    def decode(self): ...
+
+class Greedy:
+    mel = Fixed.mel
+    def decode(self, log_mel, speaker): ...
+
+class NeitherMember:
+    pass
+
 class Explodes:
     mel = Fixed.mel
     def __init__(self): raise KeyError("boom")
@@ -98,6 +121,19 @@ def test_mel_may_be_named_as_a_file(user_module):
     assert load_vocoder(f"{user_module}.Silence", MEL, {"mel": str(preset)}).mel.sample_rate == 24000
 
 
+def test_a_class_with_a_mel_of_its_own_keeps_it_and_one_without_gets_the_models(user_module):
+    assert load_vocoder(f"{user_module}.Stubborn", MEL).mel.sample_rate == 24000
+    assert load_vocoder(f"{user_module}.Unsure", MEL).mel == MEL
+    assert load_vocoder(f"{user_module}.Stubborn", MEL, {"mel": MEL.to_dict()}).mel == MEL
+
+
+def test_plain_griffin_lim_is_griffin_lim_without_momentum():
+    log_mel = torch.randn(1, 128, 12, generator=torch.Generator().manual_seed(0)) - 4.0
+    plain = load_vocoder("vocoder.griffin_lim.PlainGriffinLim", MEL, {"iterations": 4, "seed": 2})
+    assert torch.equal(plain.decode(log_mel), GriffinLim(MEL, 4, 0.0, 2).decode(log_mel))
+    assert not torch.allclose(plain.decode(log_mel), GriffinLim(MEL, 4, 0.99, 2).decode(log_mel), atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "says"),
     [
@@ -114,6 +150,12 @@ def test_mel_may_be_named_as_a_file(user_module):
         ("users_vocoders.not_a_class", {}, "holds no class not_a_class"),
         ("users_vocoders.NoMel", {}, "lacks 'mel'"),
         ("users_vocoders.NoDecode", {}, "lacks 'decode'"),
+        ("users_vocoders.NeitherMember", {}, "lacks 'decode' of mel and decode"),
+        ("users_vocoders.Plain", {}, "lacks 'mel', an audio.mel.MelConfig, got dict"),
+        ("users_vocoders.Deaf", {}, "'decode' must take one argument, log_mel"),
+        ("users_vocoders.Greedy", {}, "'decode' must take one argument, log_mel"),
+        ("users_vocoders.Silence", {"mel": 3}, "argument mel: expected a file like configs/mel/x.yaml, got 3"),
+        ("users_vocoders.Silence", {"mel": {"n_fft": 3}}, "mel: unknown fields none, missing fields"),
         ("users_vocoders.Explodes", {}, "cannot be made: KeyError"),
         ("users_vocoders.Needs", {}, "needs the argument 'weights'"),
         ("broken_module.X", {}, "no_such_thing"),

@@ -1,0 +1,158 @@
+"""A new run goes on where an old one was: weights, discriminators, optimisers, official files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from audio.contract import mel_differences
+from tests.foreign_vocoders import BIGVGAN_V2, VOCOS, make_bigvgan, make_vocos
+from tests.vocoder_runs import GAN, MEL, NETWORK, UPSAMPLING, fit, run, write_config, write_tones
+from training.checkpoint import StageRecord, load_checkpoint, save_stage
+from training.schedule import OptimiserConfig
+from vocoder.bigvgan import BigVGAN
+from vocoder.discriminators import GanConfig
+from vocoder.official_vocos import OfficialVocos
+from vocoder.training import VocoderTraining
+from vocoder.upsampling import UpsamplingConfig
+from vocoder.vocos import PriorVocos, VocosConfig
+
+# One clip, whole, in every row of every batch: all batches are the same.
+SAME_BATCH = {"segment_seconds": 0.25, "steps_per_epoch": 1}
+CONFIG = VocosConfig(**NETWORK)
+SMALL_GAN = GanConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in GAN.items()})
+LIVE = "current_model_state"
+
+
+@pytest.fixture(scope="module")
+def one_clip(tmp_path_factory):
+    return write_tones(tmp_path_factory.mktemp("one"), 1)
+
+
+@pytest.fixture(scope="module")
+def old_run(one_clip, tmp_path_factory):
+    """Four steps, the last two with discriminators; then a fifth."""
+    out = tmp_path_factory.mktemp("old")
+    gan = {**GAN, "start_batch": 2}
+    fit(one_clip, out / "four", {"max_steps": 4}, SAME_BATCH, gan=gan)
+    five = fit(one_clip, out / "five", {"max_steps": 5}, SAME_BATCH, gan=gan)
+    return out / "four" / "run" / "last.ckpt", five
+
+
+def largest_difference(first, second):
+    return max(float((first[name] - second[name]).abs().max()) for name in first)
+
+
+def test_a_step_of_a_fine_tuning_is_the_next_step_of_the_old_run(old_run, one_clip, tmp_path, capsys):
+    path, five = old_run
+    model = {"gan": {**GAN, "start_batch": 1}, "init_from": str(path), "init_optimisers": True}
+    tuned = fit(one_clip, tmp_path, {"max_steps": 1}, SAME_BATCH, **model)
+    assert tuned["progress"]["batches_done"] == 1
+    assert largest_difference(five[LIVE], tuned[LIVE]) < 1e-6
+    for mine, other in zip(five["optimizer_states"], tuned["optimizer_states"], strict=True):
+        for index, moments in mine["state"].items():
+            assert torch.allclose(moments["exp_avg"], other["state"][index]["exp_avg"], atol=1e-7)
+            assert moments["step"] == other["state"][index]["step"]
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("starting from")]
+    assert said == [
+        f"starting from '{path}': took weights, discriminators, the vocoder's optimiser, the discriminators' optimiser"
+    ]
+
+
+def test_without_the_optimisers_it_is_another_step(old_run, one_clip, tmp_path, capsys):
+    path, five = old_run
+    model = {"gan": {**GAN, "start_batch": 1}, "init_from": str(path)}
+    tuned = fit(one_clip, tmp_path, {"max_steps": 1}, SAME_BATCH, **model)
+    assert largest_difference(five[LIVE], tuned[LIVE]) > 1e-4
+    assert "took weights, discriminators; left: optimisers (init_optimisers: false)" in capsys.readouterr().err
+
+
+def test_the_averaged_weights_are_the_start_unless_the_optimisers_come_along(old_run):
+    path, _ = old_run
+    stored = load_checkpoint(path)
+    for take, key in ((False, "state_dict"), (True, LIVE)):
+        module = VocoderTraining(MEL, CONFIG, gan=SMALL_GAN, init_from=path, init_optimisers=take)
+        own = module.model.state_dict()
+        assert all(torch.equal(own[name], stored[key][f"model.{name}"]) for name in own)
+
+
+@pytest.mark.parametrize(
+    ("gan", "optimiser", "says"),
+    [
+        (GanConfig(), None, "took weights, the vocoder's optimiser\n"),
+        (replace(SMALL_GAN, periods=(2,)), None, "left: discriminators (gan has other shapes), the discriminators' "),
+        (
+            SMALL_GAN,
+            "sgd",
+            "left: the vocoder's optimiser (another optimiser, or other parameters), the ",
+        ),
+    ],
+)
+def test_what_is_left_is_named(old_run, capsys, gan, optimiser, says):
+    path, _ = old_run
+    optimiser = OptimiserConfig(name=optimiser or "adamw")
+    VocoderTraining(MEL, CONFIG, gan=gan, optimiser=optimiser, init_from=path, init_optimisers=True)
+    assert says in capsys.readouterr().err
+
+
+def test_a_released_file_brings_weights_alone(tmp_path, capsys):
+    torch.manual_seed(3)
+    model = PriorVocos(MEL, CONFIG)
+    path = tmp_path / "v.safetensors"
+    save_stage(path, StageRecord("vocoder", model.to_config()), dict(model.state_dict()), torch.float32)
+    module = VocoderTraining(MEL, CONFIG, gan=SMALL_GAN, init_from=path, init_optimisers=True)
+    assert torch.equal(module.model.head.out.weight, model.head.out.weight)
+    assert "left: discriminators (a released file has none), optimisers (a released" in capsys.readouterr().err
+    assert module.gan_start == SMALL_GAN.start_batch
+
+
+def test_official_vocos_is_fine_tuned(tmp_path):
+    make_vocos(tmp_path / "vocos", VOCOS)
+    official = OfficialVocos(str(tmp_path / "vocos"))
+    size = VocosConfig(dim=48, intermediate_dim=96, num_layers=2, prior=False)
+    module = VocoderTraining(official.mel, size, init_from=tmp_path / "vocos")
+    log_mel = torch.randn(1, 100, 20)
+    assert torch.equal(module.model.decode(log_mel), official.decode(log_mel))
+    with pytest.raises(ValueError, match=r"sizes of init_from .* differ: dim: 48 != 32; num_layers: 2 != 1") as caught:
+        VocoderTraining(official.mel, replace(size, dim=32, num_layers=1), init_from=tmp_path / "vocos")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"network\.prior: false"):
+        VocoderTraining(official.mel, replace(size, prior=True), init_from=tmp_path / "vocos")
+    with pytest.raises(ValueError, match="differ: log_floor: 1e-07 != 1e-05"):
+        VocoderTraining(replace(official.mel, log_floor=1e-5), size, init_from=tmp_path / "vocos")
+
+
+def test_official_bigvgan_is_fine_tuned(tmp_path):
+    make_bigvgan(tmp_path / "bigvgan", BIGVGAN_V2)
+    official = BigVGAN(str(tmp_path / "bigvgan"))
+    size = UpsamplingConfig(rates=(8, 4, 2, 2, 2, 2), channels=64, residual_kernels=(3, 7), dilations=(1, 3))
+    module = VocoderTraining(official.mel, upsampling=size, init_from=tmp_path / "bigvgan")
+    log_mel = torch.randn(1, 128, 12)
+    assert torch.allclose(module.model.eval().decode(log_mel), official.decode(log_mel), atol=1e-5)
+    with pytest.raises(ValueError, match=r"residual_kernels: \[3, 7\] != \[3\]"):
+        VocoderTraining(official.mel, upsampling=replace(size, residual_kernels=(3,)), init_from=tmp_path / "bigvgan")
+    with pytest.raises(ValueError, match="f_max"):
+        VocoderTraining(replace(official.mel, f_max=2e4), upsampling=size, init_from=tmp_path / "bigvgan")
+
+
+def test_another_mel_other_sizes_or_another_generator_are_refused(old_run):
+    path, _ = old_run
+    other = replace(MEL, f_min=20.0)
+    with pytest.raises(ValueError, match=r"differ: f_min: 0.0 != 20.0$"):
+        VocoderTraining(other, CONFIG, init_from=path)
+    assert mel_differences(MEL, other) == ["f_min: 0.0 != 20.0"]
+    with pytest.raises(ValueError, match=r"differ: dim: 16 != 24$"):
+        VocoderTraining(MEL, replace(CONFIG, dim=24), init_from=path)
+    size = UpsamplingConfig(**{key: tuple(v) if isinstance(v, list) else v for key, v in UPSAMPLING.items()})
+    with pytest.raises(ValueError, match="holds a generator 'vocos', this run trains 'upsampling'"):
+        VocoderTraining(MEL, upsampling=size, init_from=path)
+
+
+@pytest.mark.parametrize("source", ["no/such.ckpt", "no_such_folder"])
+def test_a_missing_start_is_one_line(one_clip, tmp_path, capsys, source):
+    config = write_config(one_clip, tmp_path, {}, {}, {"init_from": source, "network": {**NETWORK, "prior": False}})
+    assert run(config) == 2
+    error = capsys.readouterr().err.strip()
+    assert Path(source).name in error
+    assert "\n" not in error
