@@ -146,6 +146,12 @@ def test_steps_that_do_harm_leave_the_start(folder, tmp_path, presets, capsys, m
     assert AdaptedVocoder(best, "vocoder.griffin_lim.GriffinLim").adapter_loss < 1.0
 
 
+def test_it_does_not_start_from_an_adapter_that_goes_the_other_way(trained, presets):
+    """The shapes may well agree; the filter would turn the wrong way."""
+    with pytest.raises(ValueError, match=r"the mels of model\.source and .* differ: sample_rate: 24000 != 22050"):
+        MelAdapterTraining(presets["vocos_24khz"], presets["hifigan_22khz"], init_from=trained)
+
+
 def test_the_data_are_read_at_the_higher_rate(presets):
     assert AdapterData("nowhere", presets["bigvgan_44khz"].sample_rate, 24000).sample_rate == 44100
     assert AdapterData("nowhere", 22050, 24000).sample_rate == 24000

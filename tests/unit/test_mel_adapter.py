@@ -39,7 +39,9 @@ def test_a_decoded_target_is_long_enough_and_by_no_hop_too_long(presets, first, 
     for frames in (2, 3, 57, 1000):
         wanted = source.num_samples(frames) / source.sample_rate
         made = target.num_samples(target_frames(frames, source, target)) / target.sample_rate
-        assert wanted <= made + 1e-9 < wanted + (target.hop_length + 1) / target.sample_rate
+        # Two frames are the fewest that a vocoder takes.
+        spare = 2 if target_frames(frames, source, target) == 2 else 1
+        assert wanted <= made + 1e-9 < wanted + (spare * target.hop_length + 1) / target.sample_rate
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)

@@ -15,6 +15,7 @@ from audio.files import resample_tensor
 from training.checkpoint import weights_fingerprint
 from vocoder.adapter.model import MelAdapter
 from vocoder.base import check_log_mel, identity, licences_of
+from vocoder.checked import decode_checked
 from vocoder.loading import load_vocoder
 
 # The name of the adapter's loss among the facts of its stage record.
@@ -69,9 +70,10 @@ class AdaptedVocoder(nn.Module):
             waveform `(batch, mel.num_samples(frames))` at the rate of `mel`, float32.
 
         Raises:
-            ValueError: not a log-mel of this contract, or too short for the inner vocoder.
+            ValueError: not a log-mel of this contract, too short for the inner vocoder, or an answer of that one which
+                is no sound of the adapted mel.
         """
         check_log_mel(log_mel, self.mel)
-        waveform = self.vocoder.decode(self.adapter.adapt(log_mel)).float()
+        waveform = decode_checked(self.vocoder, self.adapter.adapt(log_mel)).float()
         waveform = resample_tensor(waveform, self.adapter.target.sample_rate, self.mel.sample_rate)
         return waveform[:, : self.mel.num_samples(log_mel.shape[-1])]

@@ -28,7 +28,8 @@ def target_frames(frames: int, source: MelConfig, target: MelConfig) -> int:
     """
     needed = -(-source.num_samples(frames) * target.sample_rate // source.sample_rate)
     hops = -(-needed // target.hop_length)
-    return hops + (1 if target.framing == "centred" else 0)
+    # No vocoder takes a single frame.
+    return max(2, hops + (1 if target.framing == "centred" else 0))
 
 
 def frame_neighbours(

@@ -30,7 +30,7 @@ from vocoder.adapter.grids import band_matrix, frame_neighbours, target_frames
 KIND = "mel_adapter"
 # Roughly zero mean and unit variance for log-mels of sound.
 LOG_MEL_MEAN, LOG_MEL_STD = -5.0, 3.0
-# Of an STFT magnitude, where a full-scale sine is n_fft / 4: below what the lowest log floor (1e-7) lets through.
+# Of an STFT magnitude, where a full-scale sine is n_fft / 4: below what log floors of 1e-7 and above let through.
 TINY_MAGNITUDE = 1e-8
 EXPANSION = 2
 # Frames of the linear filter.

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from audio.contract import check_same_mel
 from audio.files import resample_tensor
 from audio.mel import LogMelSpectrogram, MelConfig
+from training.checkpoint import load_stage
 from training.command import answer, say
 from training.data import AudioData
 from training.module import StageTraining, keep_start
@@ -114,6 +116,18 @@ class MelAdapterTraining(StageTraining):
         self.rate = max(source.sample_rate, target.sample_rate)
         self.baselines: dict[str, float] = {}
         self.warm_start()
+
+    def warm_start(self) -> None:
+        """Load the adapter named by `init_from`: of the same two contracts, or its filter would turn the wrong way.
+
+        Raises:
+            ValueError: as for any stage, or an adapter between other contracts (names the fields that differ).
+        """
+        if self.init_from is not None:
+            given = load_stage(self.init_from, KIND)[0].config
+            for side, own in (("source", self.model.source), ("target", self.model.target)):
+                check_same_mel(own, MelConfig.from_dict(given[side]), f"model.{side}", f"'{self.init_from}'")
+        super().warm_start()
 
     def stage_config(self) -> dict[str, Any]:
         """Both contracts and the sizes."""
