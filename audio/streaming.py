@@ -106,7 +106,7 @@ def streaming_front_end(mel: MelConfig, block_frames: int = 1) -> Windows:
         output_offset=hop if mel.framing == "same" else 0,
         alignment=hop,
     )
-    return Windows(LogMelSpectrogram(mel), reach, block_frames, LARGEST_FRAMES)
+    return Windows(LogMelSpectrogram(mel), reach, block_frames, LARGEST_FRAMES, mel.num_frames)
 
 
 def streaming_resampler(source_rate: int, target_rate: int, block_samples: int = 1) -> Windows:

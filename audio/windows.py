@@ -52,6 +52,10 @@ class Reach:
         earliest = output * self.output_ticks + self.output_offset - self.reach - self.input_offset
         return max(0, -(-earliest // self.input_ticks)) // self.alignment * self.alignment
 
+    def total(self, inputs: int) -> int:
+        """Outputs of so many inputs, where they end together."""
+        return -(-inputs * self.input_ticks // self.output_ticks)
+
     def origin(self, begin: int) -> int:
         """Number of the first output of a window that begins at this input."""
         return begin * self.input_ticks // self.output_ticks
@@ -65,11 +69,20 @@ class Windows:
         reach: of the function.
         block: new outputs for which a window is computed; fewer wait. Small blocks come early and cost a whole reach.
         largest: new outputs of one window at most, so that memory is bounded for a chunk of any size.
+        total: outputs of so many inputs; `reach.total` when left out.
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor], reach: Reach, block: int, largest: int) -> None:
+    def __init__(
+        self,
+        function: Callable[[Tensor], Tensor],
+        reach: Reach,
+        block: int,
+        largest: int,
+        total: Callable[[int], int] | None = None,
+    ) -> None:
         self.function = function
         self.reach = reach
+        self.total = total or reach.total
         self.block = max(1, block)
         self.largest = max(self.block, largest)
         self.pushed = 0
@@ -87,7 +100,8 @@ class Windows:
         """Take further inputs `(…, time)`; returns the outputs that they settle, in pieces, perhaps none.
 
         Raises:
-            ValueError: pushed after the end, or a chunk of another shape than the one before.
+            ValueError: pushed after the end, a chunk of another shape than the one before, or a function that gives
+                another number of outputs than its inputs make.
         """
         if self._finished:
             raise ValueError("this stream has been finished; make a new one")
@@ -106,7 +120,8 @@ class Windows:
         """The outputs that waited for the end, in pieces.
 
         Raises:
-            ValueError: nothing was pushed, or the function refuses so short an input.
+            ValueError: nothing was pushed, the function refuses so short an input, or gives another number of outputs
+                than its inputs make.
         """
         if self._kept is None or not self.pushed:
             raise ValueError("this stream has been given nothing")
@@ -125,8 +140,17 @@ class Windows:
         begin = self.reach.begin(self.given)
         inputs = self._kept_from(begin)[..., : stop - begin]
         origin = self.reach.origin(begin)
-        outputs = self.function(inputs)[..., self.given - origin : None if end is None else end - origin]
-        self.given += outputs.shape[-1]
+        whole = self.function(inputs)
+        expected = self.total(inputs.shape[-1])
+        if whole.shape[-1] != expected:
+            came = f"expected {expected} outputs of {inputs.shape[-1]} inputs, got {whole.shape[-1]}"
+            raise ValueError(f"window: {came}: in pieces it cannot be what it is as a whole")
+        end = self.total(self.pushed) if end is None else end
+        outputs = whole[..., self.given - origin : end - origin]
+        if outputs.shape[-1] != end - self.given:
+            # A loop that waits for outputs would never end.
+            raise ValueError(f"window: expected outputs up to {end}, got {origin + expected}: its reach is not as told")
+        self.given = end
         begin = min(self.reach.begin(self.given), self.pushed)
         # A copy, or the view would keep the whole tensor alive.
         self._kept, self._start = self._kept_from(begin).clone(), begin

@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from audio.contract import convert_log_mel
 from audio.mel import MelConfig
 from pipelines.compatibility import check_vocoder
 from vocoder.base import Vocoder
+from vocoder.checked import decode_checked
+from vocoder.entries import read_mapping, split_entry
 from vocoder.loading import is_checkpoint_name, load_vocoder
 
 BUNDLE = "bundle"
-CLASS = "class"
 # Names of the report itself.
 RESERVED = ("real",)
 
@@ -96,21 +96,9 @@ class Contestant:
         asked = convert_log_mel(log_mel.clamp(min=self.mel.log_mel_floor), self.mel, self.vocoder.mel)
         wait(self.device)
         start = time.perf_counter()
-        try:
-            waveform = self.vocoder.decode(asked)
-        except ValueError as error:
-            raise ValueError(f"vocoder '{self.name}': {error}") from error
-        except (RuntimeError, TypeError, AttributeError, IndexError, NotImplementedError) as error:
-            text = (str(error).splitlines() or [""])[0]
-            raise ValueError(f"vocoder '{self.name}' failed: {type(error).__name__}: {text}") from error
+        waveform = decode_checked(self.vocoder, asked, self.name)
         wait(self.device)
         seconds = time.perf_counter() - start
-        expected = (1, self.mel.num_samples(log_mel.shape[-1]))
-        if not isinstance(waveform, Tensor) or tuple(waveform.shape) != expected:
-            came = tuple(waveform.shape) if isinstance(waveform, Tensor) else type(waveform).__name__
-            raise ValueError(f"vocoder '{self.name}': expected a waveform of shape {expected}, got {came}")
-        if not bool(waveform.isfinite().all()):
-            raise ValueError(f"vocoder '{self.name}': expected finite samples, got NaN or infinity")
         return waveform.float().cpu(), seconds
 
 
@@ -157,21 +145,15 @@ def read_config(path: Path) -> dict[str, Recipe]:
         ValueError: unreadable, no mapping of names to mappings, or an entry without a class.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        text = " ".join(str(error).split())
-        raise ValueError(f"config: cannot read '{path}' ({text})") from error
-    if not isinstance(values, dict) or not values:
-        raise ValueError(f"config: expected names of vocoders in '{path}', each with a class and its arguments")
+        values = read_mapping(path, "names of vocoders, each with a class and its arguments,")
+    except ValueError as error:
+        raise ValueError(f"config: {error}") from error
     recipes = {}
     for key, entry in values.items():
         name = str(key)
         if name in (BUNDLE, *RESERVED):
             raise ValueError(f"config: '{name}' in '{path}' is taken; choose another name")
-        if not isinstance(entry, dict) or not isinstance(entry.get(CLASS), str):
-            raise ValueError(f"config: '{name}' in '{path}' expects a 'class', an import path or a checkpoint")
-        arguments = {str(argument): value for argument, value in entry.items() if argument != CLASS}
-        recipes[name] = Recipe(name, entry[CLASS], arguments)
+        recipes[name] = Recipe(name, *split_entry(entry, f"config: '{name}' in '{path}'"))
     return recipes
 
 

@@ -11,8 +11,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
 from audio.files import audio_rate
@@ -20,9 +22,10 @@ from audio.streaming import read_blocks, write_blocks
 from audio.windows import Chain
 from autoencoder.model import MelVAE
 from pipelines.bundle import Bundle
+from pipelines.generate import VOCODER_OPTION, split_vocoder_arguments
 from pipelines.process_memory import peak_mib
 from pipelines.streaming import sound_to_sound
-from training.command import answer, run_command
+from training.command import answer, one_line, run_command, say
 from vocoder.loading import load_vocoder
 from vocoder.streaming import BLOCK_FRAMES
 
@@ -51,6 +54,7 @@ def stream(
     chunk_seconds: float = 0.1,
     through_latents: bool = False,
     vocoder: str | None = None,
+    vocoder_arguments: dict[str, Any] | None = None,
     block_frames: int = BLOCK_FRAMES,
 ) -> None:
     """Send a sound file of any length through mel, vocoder and, where asked, the autoencoder, block by block.
@@ -62,16 +66,19 @@ def stream(
         chunk_seconds: how much is read and pushed at once.
         through_latents: encode and decode through the autoencoder on the way.
         vocoder: a checkpoint or an import path that replaces the bundle's vocoder.
+        vocoder_arguments: of a vocoder named by import path; written --vocoder.NAME VALUE.
         block_frames: new mel frames for which a window is computed; 1 speaks earliest and computes most.
 
     Raises:
-        ValueError: a bad bundle or sound file, or a vocoder that hears the whole clip.
+        ValueError: a bad bundle or sound file, a vocoder that hears the whole clip, or its arguments without it.
     """
     if not math.isfinite(chunk_seconds) or not 0.0 < chunk_seconds <= 60.0:
         raise ValueError(f"chunk_seconds: expected more than 0 and at most 60, got {chunk_seconds}")
+    if vocoder_arguments and vocoder is None:
+        raise ValueError(f"{VOCODER_OPTION}{next(iter(vocoder_arguments))}: only goes with --vocoder IMPORT.PATH")
     bundle = Bundle.open(model)
     autoencoder = MelVAE.from_checkpoint(bundle.stage("autoencoder"))
-    chosen = load_vocoder(vocoder or str(bundle.stage("vocoder")), autoencoder.mel)
+    chosen = load_vocoder(vocoder or str(bundle.stage("vocoder")), autoencoder.mel, vocoder_arguments)
     rate = audio_rate(audio)
     chain = sound_to_sound(autoencoder, chosen, rate, block_frames, through_latents)
     timing, written = Timing(), 0
@@ -141,7 +148,14 @@ def _count(timing: Timing, seconds: float, samples: int, speaks: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of `python -m pipelines.stream`."""
-    return run_command(stream, arguments, program="python -m pipelines.stream")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        rest, taken = split_vocoder_arguments(given)
+    except (ValueError, yaml.YAMLError) as error:
+        say(f"error: {one_line(error)}")
+        return 2
+    fixed = {"vocoder_arguments": taken or None}
+    return run_command(stream, rest, program="python -m pipelines.stream", fixed=fixed)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from autoencoder.model import MelVAE
 from autoencoder.streaming import streaming_decoder, streaming_reconstruction
 from pipelines.compatibility import check_vocoder
 from vocoder.base import Vocoder
+from vocoder.checked import decode_checked
 from vocoder.streaming import BLOCK_FRAMES, vocoder_windows
 
 
@@ -56,11 +57,11 @@ class StreamingDecoder:
             waveform `(batch, samples)`.
 
         Raises:
-            ValueError: another shape.
+            ValueError: another shape, or a vocoder that answers with no waveform of the right one.
         """
         with torch.no_grad():
             log_mel = self.autoencoder.decode(latents)
-        return self.vocoder.decode(_handed_over(log_mel, self.autoencoder, self.vocoder))
+        return decode_checked(self.vocoder, _handed_over(log_mel, self.autoencoder, self.vocoder))
 
     def push(self, latents: Tensor) -> Tensor:
         """Take further latents.
@@ -125,10 +126,10 @@ def _vocoder_stage(autoencoder: MelVAE, vocoder: Vocoder, block_frames: int) -> 
     """The vocoder's windows behind the hand-over of the chain."""
     check_vocoder(autoencoder.mel, vocoder.mel)
 
-    def decode(log_mel: Tensor) -> Tensor:
-        return vocoder.decode(_handed_over(log_mel, autoencoder, vocoder))
+    def hand_over(log_mel: Tensor) -> Tensor:
+        return _handed_over(log_mel, autoencoder, vocoder)
 
-    return vocoder_windows(vocoder, block_frames, decode)
+    return vocoder_windows(vocoder, block_frames, hand_over)
 
 
 def _handed_over(log_mel: Tensor, autoencoder: MelVAE, vocoder: Vocoder) -> Tensor:

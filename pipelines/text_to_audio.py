@@ -24,6 +24,7 @@ from pipelines.resources import DEFAULT_BUNDLE, resource
 from pipelines.shaping import clip_noise, finish
 from training.device import choose_device, choose_precision
 from vocoder.base import Vocoder, identity, licences_of
+from vocoder.checked import decode_checked
 from vocoder.loading import load_vocoder
 
 BATCH_CLIPS = 16
@@ -258,6 +259,9 @@ class TextToAudioPipeline:
         """Log-mel `(batch, n_mels, frames)` of the autoencoder's contract to `(batch, samples)`.
 
         No decoder is asked for less than its own floor: what the autoencoder paints below it is silence.
+
+        Raises:
+            ValueError: the vocoder fails, or answers with something else than finite samples of that shape.
         """
         log_mel = log_mel.clamp(min=self.autoencoder.mel.log_mel_floor)
-        return self.vocoder.decode(convert_log_mel(log_mel, self.autoencoder.mel, self.vocoder.mel))
+        return decode_checked(self.vocoder, convert_log_mel(log_mel, self.autoencoder.mel, self.vocoder.mel))

@@ -27,8 +27,8 @@ IMPOSSIBLE_SPAN = 40.0
 TIE = 1e-5
 WHOLE_TOLERANCE = 1e-3
 LOWEST_POWER, HIGHEST_POWER = -12, -3
-# Where every cell is louder than white noise at -47 dBFS, nats do not swing by 11 dB. Of 450 real clips none did; decimal
-# logarithms were known in 94 % of them (bigvgan_44khz), but in vocos_24khz only at a floor.
+# Where every cell is louder than white noise at -47 dBFS, nats do not swing by 11 dB. Of 450 real clips none did; their
+# decimal logarithms were known in 94 % (bigvgan_44khz), but in vocos_24khz only at a floor.
 LOUD_NOISE = 0.0045
 SWING_NATS = 1.3
 SWING_BINS, SWING_FRAMES = 8, 5

@@ -5,6 +5,7 @@ largest difference = max |ONNX Runtime - torch|  over batches and lengths it was
 
 import json
 import logging
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -156,10 +157,20 @@ def check_target(out: Path) -> None:
         out: file to write.
 
     Raises:
-        ValueError: another suffix than .onnx, or an optional package is missing.
+        ValueError: another suffix than .onnx, a folder of that name, a place where nothing can be written, or an
+            optional package is missing.
     """
     if out.suffix != ".onnx":
         raise ValueError(f"out: expected a name that ends in .onnx, got '{out.name}'")
+    if out.is_dir():
+        raise ValueError(f"out: expected the name of a file to write, got the folder '{out}'")
+    # Folders that are missing are made when there is something to put into them.
+    place = next(folder for folder in out.absolute().parents if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise ValueError(f"out: cannot write into '{place}' ({(error.strerror or str(error)).lower()})") from error
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401

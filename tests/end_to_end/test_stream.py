@@ -74,6 +74,51 @@ def test_what_cannot_be_streamed_is_one_line(small_bundle: Path, recording: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.wav", "short.wav"]
 
 
+REPEATER = """
+import torch
+from audio.mel import MelConfig
+
+class Repeater:
+    def __init__(self, mel: MelConfig, gain: float = 1.0, share: float = 1.0) -> None:
+        self.mel, self.gain, self.share = mel, gain, share
+
+    def receptive_field(self) -> int:
+        return 1
+
+    def decode(self, log_mel):
+        samples = round(self.share * self.mel.hop_length)
+        return self.gain * log_mel.exp().mean(dim=1).repeat_interleave(samples, dim=1)
+"""
+
+
+def test_a_vocoder_takes_arguments(small_bundle: Path, recording: Path, tmp_path: Path, capsys, monkeypatch):
+    (tmp_path / "streamed_repeater.py").write_text(REPEATER, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = ["--model", str(small_bundle), "--audio", str(recording)]
+    foreign = ["--vocoder", "streamed_repeater.Repeater"]
+    sounds = []
+    for number, gain in enumerate(["0.01", "0.02"]):
+        out = tmp_path / f"{number}.wav"
+        assert stream([*words, *foreign, "--out", str(out), "--vocoder.gain", gain]) == 0
+        sounds.append(read_audio(out)[0])
+    assert np.abs(sounds[0]).max() > 1e-3
+    assert np.abs(sounds[1] - 2.0 * sounds[0]).max() < 1e-4
+    capsys.readouterr()
+    out = tmp_path / "none.wav"
+    for more, says in (
+        ([*foreign, "--vocoder.share=0.5"], "vocoder 'Repeater': expected a waveform of shape"),
+        ([*foreign, "--vocoder.share=2"], "vocoder 'Repeater': expected a waveform of shape"),
+        ([*foreign, "--vocoder.colour", "red"], "has no argument 'colour'"),
+        ([*foreign, "--vocoder.gain"], "--vocoder.gain: expected a value"),
+        (["--vocoder.gain", "2"], "--vocoder.gain: only goes with --vocoder IMPORT.PATH"),
+    ):
+        assert stream([*words, "--out", str(out), *more]) == 2
+        error = capsys.readouterr().err
+        assert says in error
+        assert error.count("\n") == 1
+        assert not out.exists()
+
+
 @pytest.fixture(scope="module")
 def decoder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled model's decoder."""

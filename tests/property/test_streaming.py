@@ -105,12 +105,48 @@ def test_the_bundled_vocoder_on_real_sound(bundled, recording, sizes):
     assert (streamed(StreamingVocoder(bundled), log_mel, sizes) - whole).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("where", ["begin", "middle"])
+@pytest.mark.parametrize("scale", ["far below the floor", "tied at a power of ten"])
+def test_what_the_whole_accepts_no_window_refuses(scale, where):
+    """A few cells that a window alone would be judged by: the stream is still the whole."""
+    vocoder, log_mel = network(SAME, SMALL), noise(1, 12, 1200).clamp(-1.5, 3.0) - 3.5
+    start = 0 if where == "begin" else 600
+    log_mel[..., 300] = SAME.log_mel_floor + 0.3
+    if scale == "far below the floor":
+        log_mel[:, :2, start : start + 20] = SAME.log_mel_floor - 9.0
+    whole = vocoder.decode(log_mel)
+    assert (streamed(StreamingVocoder(vocoder), log_mel, [40]) - whole).abs().max() < 1e-4
+    with pytest.raises(ValueError, match="these"):
+        vocoder.decode(log_mel[..., start : start + 40])
+
+
+def test_a_class_of_one_frame_between_two():
+    """In framing "centred" a sample lies between two middles of frames, so one frame alone settles none."""
+    mel = replace(SAME, framing="centred")
+
+    class Nearest:
+        def __init__(self):
+            self.mel = mel
+
+        def decode(self, log_mel):
+            long = log_mel.mean(dim=1).repeat_interleave(32, dim=1)
+            return long[:, 16 : long.shape[1] - 16]
+
+        def receptive_field(self):
+            return 1
+
+    log_mel = noise(1, 12, 50)
+    for sizes in ([1], [7, 2], [50]):
+        came = streamed(StreamingVocoder(Nearest(), 1), log_mel, sizes)
+        assert torch.allclose(came, Nearest().decode(log_mel), atol=1e-6)
+
+
 @pytest.mark.parametrize("mel", MELS)
 def test_no_more_is_held_back_than_must_be(mel):
     """The very next frame changes the first sample that was not given: it could not have been known."""
     vocoder, frames = network(mel, replace(SMALL, refinements=0)), 40
     stream = StreamingVocoder(vocoder, block_frames=1)
-    log_mel = noise(1, mel.n_mels, frames + 60) - 2.0
+    log_mel = noise(1, mel.n_mels, frames + 60) - 6.0
     ready = stream.push(log_mel[..., :frames]).shape[1]
     changed = log_mel.clone()
     changed[..., frames] += 8.0
@@ -131,8 +167,8 @@ def test_what_is_held_back_does_not_grow():
 
 def test_a_long_chunk_is_decoded_window_by_window(monkeypatch):
     vocoder, longest = network(SAME, SMALL), []
-    decode = vocoder.decode
-    monkeypatch.setattr(vocoder, "decode", lambda mel: longest.append(mel.shape[2]) or decode(mel))
+    forward = vocoder.forward
+    monkeypatch.setattr(vocoder, "forward", lambda mel: longest.append(mel.shape[2]) or forward(mel))
     StreamingVocoder(vocoder).push(noise(1, 12, 3000) - 4.0)
     assert len(longest) > 5
     assert max(longest) < 400

@@ -155,6 +155,15 @@ def test_what_cannot_be_exported_is_said(stage_files, tmp_path, capsys, monkeypa
     checkpoint = str(stage_files["vocoder"])
     assert main(["--checkpoint", checkpoint, "--out", str(tmp_path / "vocoder.pt")]) == 2
     assert "ends in .onnx, got 'vocoder.pt'" in capsys.readouterr().err
+    monkeypatch.setattr("vocoder.export.write_onnx", lambda *_: pytest.fail("asked only after the export"))
+    (tmp_path / "taken.onnx").mkdir()
+    (tmp_path / "file").touch()
+    for out, says in (("taken.onnx", "expected the name of a file"), ("file/new/v.onnx", "cannot write into '")):
+        assert main(["--checkpoint", checkpoint, "--out", str(tmp_path / out)]) == 2
+        error = capsys.readouterr().err
+        assert f"out: {says}" in error
+        assert error.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"taken.onnx", "file"}
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert main(["--checkpoint", checkpoint, "--out", str(tmp_path / "vocoder.onnx")]) == 2
     assert "onnxruntime: pip install 'melisma[export]'" in capsys.readouterr().err

@@ -41,6 +41,32 @@ def test_a_reach_that_is_too_small_is_heard():
         assert torch.allclose(torch.cat(pieces, dim=1), moving_sum(signal), atol=1e-6) is equal
 
 
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_a_function_of_another_length_is_refused(factor):
+    """A loop that waits for outputs would wait for ever; twice too many would be passed on in the wrong places."""
+
+    def stretched(signal):
+        return torch.nn.functional.interpolate(signal[:, None], scale_factor=factor)[:, 0]
+
+    says = rf"expected 20 outputs of 20 inputs, got {round(20 * factor)}"
+    with pytest.raises(ValueError, match=says):
+        Windows(stretched, Reach(1, 1, 2), block=1, largest=18).push(torch.ones(1, 60))
+    waiting = Windows(stretched, Reach(1, 1, 2), block=100, largest=100)
+    assert waiting.push(torch.ones(1, 20)) == []
+    with pytest.raises(ValueError, match="expected"):
+        waiting.finish()
+    short = Windows(stretched, Reach(1, 1, 50), block=1, largest=1)
+    assert short.push(torch.ones(1, 20)) == []
+    with pytest.raises(ValueError, match=says):
+        short.finish()
+
+
+def test_a_reach_that_promises_what_is_not_there_is_refused():
+    stream = Windows(lambda signal: signal[:, :-1], Reach(1, 1, 0), 1, 10, total=lambda inputs: inputs - 1)
+    with pytest.raises(ValueError, match="its reach is not as told"):
+        stream.push(torch.ones(1, 30))
+
+
 def test_a_chain_adds_its_reaches():
     chain = Chain([Windows(moving_sum, Reach(1, 1, 2), 1, 10) for _ in range(3)])
     assert chain.lookahead == 7
@@ -73,6 +99,60 @@ def test_an_alignment_may_be_left_out():
     pieces = [stream.push(frame) for frame in log_mel.split(1, dim=2)] + [stream.finish()]
     assert torch.allclose(torch.cat(pieces, dim=1), Steps().decode(log_mel), atol=1e-6)
     assert pieces[1].shape[1] > 0
+
+
+class Told:
+    """A vocoder of the user's own: every frame its mean, held for a hop, or for a share of one."""
+
+    mel = MEL
+
+    def __init__(self, factor=1.0, **members):
+        self.factor = factor
+        for name, value in members.items():
+            setattr(self, name, value)
+
+    def receptive_field(self):
+        return 3
+
+    def decode(self, log_mel):
+        return log_mel.mean(dim=1).repeat_interleave(round(self.factor * MEL.hop_length), dim=1)
+
+
+@pytest.mark.parametrize(("factor", "samples"), [(0.5, 16), (2.0, 64)])
+def test_a_vocoder_of_another_length_is_named(factor, samples):
+    stream = StreamingVocoder(Told(factor), block_frames=1)
+    with pytest.raises(ValueError, match=r"'Told': expected a waveform of shape \(1, (\d+)\), got \(1, ") as caught:
+        stream.push(torch.randn(1, 12, 20))
+    assert "\n" not in str(caught.value)
+    stream = StreamingVocoder(Told(factor))
+    stream.push(torch.randn(1, 12, 3))
+    with pytest.raises(ValueError, match=rf"shape \(1, 96\), got \(1, {3 * samples}\)"):
+        stream.finish()
+
+
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        ({"receptive_field": 70}, r"expected a method receptive_field\(\), got an attribute, int"),
+        ({"receptive_field": lambda: None}, r"receptive_field\(\): expected a positive whole number .* got None"),
+        ({"receptive_field": lambda: 2.5}, "got 2.5"),
+        ({"receptive_field": lambda: 0}, "got 0"),
+        ({"receptive_field": lambda: True}, "got True"),
+        ({"frame_alignment": 0}, "frame_alignment: expected a positive whole number of frames, got 0"),
+        ({"frame_alignment": "2"}, "got '2'"),
+    ],
+)
+def test_a_reach_that_is_no_number_of_frames_is_one_line(members, says):
+    with pytest.raises(ValueError, match=f"vocoder Told.*{says}") as caught:
+        StreamingVocoder(Told(**members))
+    assert "\n" not in str(caught.value)
+
+
+def test_decibels_are_refused_at_once():
+    log_mel = (torch.randn(1, 12, 60, generator=torch.Generator().manual_seed(0)) - 4.0) * 20.0 / 2.302585
+    for vocoder in (PriorVocos(MEL, SMALL), Told()):
+        with pytest.raises(ValueError, match=r"half of the first window below -.*look like decibels"):
+            StreamingVocoder(vocoder).push(log_mel)
 
 
 @pytest.mark.parametrize(
