@@ -1,8 +1,6 @@
 """Do three stages belong together? Asked wherever they are joined, before anything is computed."""
 
-import torch
-
-from audio.contract import check_same_mel, convert_log_mel, mel_differences
+from audio.contract import check_same_mel, mel_differences
 from audio.mel import MelConfig
 from autoencoder.model import MelVAE
 from latent_diffusion.model import LatentDiffusion
@@ -10,6 +8,12 @@ from latent_diffusion.model import LatentDiffusion
 WAY_OUT = (
     "train a mel adapter between the two (python -m vocoder.adapter fit) and name it: --vocoder "
     "vocoder.adapter.AdaptedVocoder --vocoder.adapter FILE --vocoder.vocoder THIS_VOCODER"
+)
+
+LOWER_FLOOR = (
+    "nothing audible is lost only where the model's floor is itself too faint to hear. Retrain the vocoder on the "
+    "model's mel (python -m vocoder fit), or, in Python, decode convert_log_mel(log_mel, model_mel, vocoder_mel, "
+    "allow_inexact=True) of audio.contract"
 )
 
 
@@ -38,16 +42,18 @@ def check_latents(autoencoder: MelVAE, diffusion: LatentDiffusion) -> None:
 def check_vocoder(mel: MelConfig, vocoder_mel: MelConfig) -> None:
     """Refuse a vocoder of another mel family, or one whose floor lies below the model's.
 
+    A mel adapter is no way out of a floor: what the model hides below its own, no network brings back.
+
     Raises:
         ValueError: names the fields that differ, with both values, and the way out.
     """
-    differences = mel_differences(mel, vocoder_mel)
-    if not differences:
-        return
-    try:
-        if any(not text.startswith("log_floor:") for text in differences):
+    if any(not text.startswith("log_floor:") for text in mel_differences(mel, vocoder_mel)):
+        try:
             check_same_mel(mel, vocoder_mel, "the model", "the vocoder")
-        convert_log_mel(torch.zeros(1, mel.n_mels, 1), mel, vocoder_mel)
-    except ValueError as error:
-        told = str(error).removesuffix("; pass allow_inexact to do it all the same")
-        raise ValueError(f"{told}; {WAY_OUT}") from error
+        except ValueError as error:
+            raise ValueError(f"{error}; {WAY_OUT}") from error
+    if vocoder_mel.log_floor < mel.log_floor:
+        raise ValueError(
+            f"log_floor: the vocoder's, {vocoder_mel.log_floor:g}, is lower than the model's, {mel.log_floor:g}: what "
+            f"lay between the two is lost, and the vocoder hears silence as a faint sound; {LOWER_FLOOR}"
+        )

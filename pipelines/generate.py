@@ -58,7 +58,7 @@ def generate(
         solver_steps: of the solver; more is slower and finer.
         autoencoder: a checkpoint of stage 1, with --diffusion, instead of --model.
         diffusion: a checkpoint of stage 2.
-        vocoder: a checkpoint of stage 3, or an import path such as vocoder.griffin_lim.GriffinLim.
+        vocoder: a checkpoint of stage 3, an import path such as vocoder.griffin_lim.GriffinLim, or a YAML.
         vocoder_arguments: of a vocoder named by import path; written --vocoder.NAME VALUE.
         out: folder to write into.
         format: of the sound files.

@@ -15,7 +15,7 @@ conventions are known here, told apart by (rate, bins, hop):
 - SpeechT5, 16 kHz, 80 bins from 80 to 7,600 Hz, hop 256: centred frames, and the decimal logarithm, floor 1e-10. The
   wire stays natural; the change of base is made here.
 
-Any other needs `mel`.
+Any other needs `mel`, or takes the one that it is offered if rate, bins and hop are the generator's.
 """
 
 import math
@@ -48,20 +48,25 @@ class HiFiGAN(nn.Module):
             microsoft/speecht5_hifigan.
         mel: what the generator was trained on; `known` is that of AudioLDM or SpeechT5, whichever it is.
         log_scale: logarithm that the generator expects; left out, natural with a named mel, else the convention's.
+        offered_mel: stands in for `known` where that is neither of the two; `load_vocoder` fills it in.
 
     Raises:
         ValueError: transformers is absent, files are missing or of another kind, or the mel is not the generator's.
     """
 
     def __init__(
-        self, source: str, mel: MelConfig | Literal["known"] = "known", log_scale: LogScale | None = None
+        self,
+        source: str,
+        mel: MelConfig | Literal["known"] = "known",
+        log_scale: LogScale | None = None,
+        offered_mel: MelConfig | None = None,
     ) -> None:
         super().__init__()
         config_path = find_file(source, "config.json")
         config = read_config(config_path)
         if log_scale not in (None, "natural", "log10"):
             raise ValueError(f"log_scale: expected natural or log10, got {log_scale!r}")
-        self.mel, convention = _contract(config, mel, config_path)
+        self.mel, convention = _contract(config, mel, offered_mel, config_path)
         self.log_scale: LogScale = log_scale or convention
         weights_path = find_file(source, "model.safetensors", "pytorch_model.bin")
         self.generator = _build(config, config_path)
@@ -98,8 +103,10 @@ class HiFiGAN(nn.Module):
         return waveform[:, : self.mel.num_samples(log_mel.shape[2])].float()
 
 
-def _contract(config: dict[str, Any], mel: MelConfig | Literal["known"], path: Path) -> tuple[MelConfig, LogScale]:
-    """The mel and its logarithm: the one named, or the convention that the config's three numbers fit."""
+def _contract(
+    config: dict[str, Any], mel: MelConfig | Literal["known"], offered: MelConfig | None, path: Path
+) -> tuple[MelConfig, LogScale]:
+    """The mel and its logarithm: the one named, else the convention or offer that fits the config's numbers."""
     architectures = config.get("architectures") or [ARCHITECTURE]
     if ARCHITECTURE not in architectures:
         raise ValueError(f"'{path}': architectures: expected {ARCHITECTURE}, got {', '.join(architectures)}")
@@ -115,7 +122,8 @@ def _contract(config: dict[str, Any], mel: MelConfig | Literal["known"], path: P
         if differences:
             raise ValueError(f"mel: not that of the generator in '{path}': " + "; ".join(differences))
         return mel, "natural"
-    for known, log_scale in CONVENTIONS:
+    offers: tuple[tuple[MelConfig, LogScale], ...] = ((offered, "natural"),) if offered is not None else ()
+    for known, log_scale in CONVENTIONS + offers:
         if all(getattr(known, name) == value for name, value in numbers.items()):
             return known, log_scale
     said = ", ".join(f"{name} {value}" for name, value in numbers.items())

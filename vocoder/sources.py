@@ -12,11 +12,14 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)+")
+# What stands in a cloned repository in place of a large file that was not fetched.
+LFS_POINTER = b"version https://git-lfs"
+# A pickle begins so, of protocol 2 and later; torch writes 2.
+PICKLE = re.compile(rb"\x80[\x02-\x05]")
 EXTRA = "pip install 'melisma[vocoders]'"
 
 
@@ -24,7 +27,7 @@ def find_file(source: str, *names: str) -> Path:
     """The first of `names` that a folder or a repository of the hub holds; a hub's file is fetched once and kept.
 
     Args:
-        source: an existing folder, or `owner/name` on the hub.
+        source: an existing folder, or `owner/name` on the hub, `owner/name/folder` for a folder in it.
         names: file names or patterns such as `g_*`, the most wanted first; patterns are for folders only.
 
     Raises:
@@ -40,7 +43,9 @@ def find_file(source: str, *names: str) -> Path:
     if folder.exists():
         raise ValueError(f"source: expected a folder that holds {wanted}, got the file '{source}'")
     if not HUB_NAME.fullmatch(source):
-        raise ValueError(f"source: '{source}' is neither an existing folder nor a hub name (owner/name)")
+        raise ValueError(
+            f"source: '{source}' is neither an existing folder nor a hub name (owner/name or owner/name/folder)"
+        )
     return _fetch(source, [name for name in names if "*" not in name])
 
 
@@ -48,9 +53,14 @@ def _fetch(source: str, names: list[str]) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    owner, repository, *folders = source.split("/")
     for name in names:
         try:
-            return Path(hf_hub_download(repo_id=source, filename=name))
+            return Path(
+                hf_hub_download(
+                    repo_id=f"{owner}/{repository}", filename=name, subfolder="/".join(folders) if folders else None
+                )
+            )
         # Being offline is told as a missing entry too, a subclass of it; that one is not for the next name to mend.
         except LocalEntryNotFoundError as error:
             raise ValueError(_unreachable(source, names, "no connection, and not fetched before")) from error
@@ -107,6 +117,9 @@ def read_weights(path: Path, key: str | None = None) -> dict[str, Tensor]:
     Raises:
         ValueError: truncated, a pickle that wants to run code, or something other than a state dict.
     """
+    start = _start(path)
+    if start.startswith(LFS_POINTER):
+        raise ValueError(f"'{path}' is not a file of weights but git-lfs's note of one: fetch it with git lfs pull")
     try:
         values = (
             load_file(path)
@@ -114,17 +127,11 @@ def read_weights(path: Path, key: str | None = None) -> dict[str, Tensor]:
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except pickle.UnpicklingError as error:
+        if not PICKLE.match(start) and not zipfile.is_zipfile(path):
+            raise ValueError(f"'{path}' is not a file of weights") from error
         raise ValueError(f"'{path}' was refused: it holds more than weights (a pickle may run code)") from error
-    except (
-        SafetensorError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        zipfile.BadZipFile,
-        ValueError,
-        KeyError,
-        AttributeError,
-    ) as error:
+    # Noise ends a reader in any way: nothing to read, no such index, no such key.
+    except Exception as error:
         raise ValueError(f"'{path}' is truncated or not a file of weights") from error
     if key is not None:
         if not isinstance(values, dict) or key not in values:
@@ -133,6 +140,14 @@ def read_weights(path: Path, key: str | None = None) -> dict[str, Tensor]:
     if not isinstance(values, dict) or not values or not all(isinstance(value, Tensor) for value in values.values()):
         raise ValueError(f"'{path}' is not a plain state dict: expected named tensors, got {_keys(values)}")
     return {name: value.float() if value.is_floating_point() else value for name, value in values.items()}
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(LFS_POINTER))
+    except OSError as error:
+        raise ValueError(f"'{path}' cannot be read ({_first_line(error)})") from error
 
 
 def missing_package(vocoder: str, package: str) -> ValueError:

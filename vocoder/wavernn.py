@@ -13,6 +13,7 @@ of computing for every second on a CPU.
 """
 
 import math
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ BUNDLES = ("TACOTRON2_WAVERNN_CHAR_LJSPEECH", "TACOTRON2_WAVERNN_PHONE_LJSPEECH"
 LOWEST_DECIBELS = -100.0
 PREFIX = "_model."
 FIRST = "upsample.resnet.melresnet_model.0.weight"
+SMOOTHING = r"upsample\.upsample_layers\.(\d+)\.weight$"
+RESIDUAL = r"upsample\.resnet\.melresnet_model\.(\d+)\."
 
 
 class WaveRNN(nn.Module):
@@ -120,33 +123,38 @@ def _sizes_of(weights: dict[str, Tensor], path: Path) -> dict[str, Any]:
     """The network's arguments, read off its tensors' shapes.
 
     Raises:
-        ValueError: names a tensor that a WaveRNN has and this file has not.
+        ValueError: names a tensor that a WaveRNN has and this file has not, or has in another number of dimensions.
     """
 
-    def shape(name: str) -> tuple[int, ...]:
+    def shape(name: str, dimensions: int) -> tuple[int, ...]:
         if name not in weights:
             raise ValueError(f"'{path}' is not a WaveRNN of torchaudio: weight {name} is missing")
-        return tuple(weights[name].shape)
+        found = tuple(weights[name].shape)
+        if len(found) != dimensions:
+            raise ValueError(
+                f"'{path}' is not a WaveRNN of torchaudio: weight {name}: expected {dimensions} dimensions, got shape "
+                f"{found}"
+            )
+        return found
+
+    def numbers(pattern: str) -> list[int]:
+        return sorted(int(found[1]) for found in map(re.compile(pattern).match, weights) if found)
 
     # Each stretch by s is smoothed over 2 s + 1 samples.
-    stretches = sorted(
-        (int(name.split(".")[2]), (value.shape[-1] - 1) // 2)
-        for name, value in weights.items()
-        if name.startswith("upsample.upsample_layers.")
-    )
-    scales = [scale for _, scale in stretches]
-    n_hidden, n_freq, kernel_size = shape(FIRST)
+    smoothings = [f"upsample.upsample_layers.{number}.weight" for number in numbers(SMOOTHING)]
+    scales = [(shape(name, 4)[-1] - 1) // 2 for name in smoothings]
+    n_hidden, n_freq, kernel_size = shape(FIRST, 3)
     # Three layers before the blocks, one after them.
-    last = max(int(name.split(".")[3]) for name in weights if name.startswith("upsample.resnet.melresnet_model."))
+    last = numbers(RESIDUAL)[-1]
     return {
         "upsample_scales": scales,
-        "n_classes": shape("fc3.weight")[0],
+        "n_classes": shape("fc3.weight", 2)[0],
         "hop_length": math.prod(scales),
         "n_res_block": last - 3,
-        "n_rnn": shape("fc.weight")[0],
-        "n_fc": shape("fc1.weight")[0],
+        "n_rnn": shape("fc.weight", 2)[0],
+        "n_fc": shape("fc1.weight", 2)[0],
         "kernel_size": kernel_size,
         "n_freq": n_freq,
         "n_hidden": n_hidden,
-        "n_output": shape(f"upsample.resnet.melresnet_model.{last}.weight")[0],
+        "n_output": shape(f"upsample.resnet.melresnet_model.{last}.weight", 3)[0],
     }

@@ -100,8 +100,14 @@ def test_vocoders_swap_in(small_bundle: Path, stage_files: dict[str, Path], tmp_
     swap = ("--prompt", "x", "--seed", "1", "--plot", "false", "--vocoder", "vocoder.griffin_lim.GriffinLim")
     assert run(small_bundle, tmp_path, *swap, "--vocoder.iterations", "4") == 0
     assert run(small_bundle, tmp_path, *swap, "--vocoder.iterations=9") == 0
-    first, second = (soundfile.read(line)[0] for line in lines())
+    (tmp_path / "nine.yaml").write_text("class: vocoder.griffin_lim.GriffinLim\niterations: 9\n")
+    by_yaml = (*swap[:-1], str(tmp_path / "nine.yaml"))
+    assert run(small_bundle, tmp_path, *by_yaml) == 0
+    assert run(small_bundle, tmp_path, *by_yaml, "--vocoder.iterations", "4") == 0
+    first, second, third, fourth = (soundfile.read(line)[0] for line in lines())
     assert np.abs(first - second).max() > 1e-3
+    assert np.array_equal(third, second)
+    assert np.array_equal(fourth, first)
     stages = ("--autoencoder", str(stage_files["autoencoder"]), "--diffusion", str(stage_files["latent_diffusion"]))
     own = ("--vocoder", str(stage_files["vocoder"]), "--prompt", "x", "--seed", "1", "--plot", "false")
     assert main([*stages, *own, "--out", str(tmp_path / "stages"), "--device", "cpu", *QUICK]) == 0

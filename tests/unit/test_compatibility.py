@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
+from audio.contract import convert_log_mel
 from pipelines.compatibility import check_vocoder
 
 
@@ -30,9 +32,19 @@ def test_only_what_differs_is_named(presets):
         check_vocoder(presets["bigvgan_44khz"], other)
 
 
-def test_a_lower_floor_is_refused_without_naming_an_option_that_commands_lack(mel):
-    with pytest.raises(
-        ValueError, match="cannot be lowered to 1e-07, what lay below is lost; train a mel adapter"
-    ) as c:
+def test_of_a_lower_floor_the_two_are_named_and_no_adapter_that_could_not_help(mel):
+    with pytest.raises(ValueError, match=r"the vocoder's, 1e-07, is lower than the model's, 1e-05") as caught:
         check_vocoder(mel, replace(mel, log_floor=1e-7))
-    assert "allow_inexact" not in str(c.value)
+    told = str(caught.value)
+    assert "adapter" not in told
+    assert "python -m vocoder fit" in told
+    assert "convert_log_mel(log_mel, model_mel, vocoder_mel, allow_inexact=True)" in told
+    assert "\n" not in told
+    # What it names for Python works.
+    lowered = convert_log_mel(torch.full((1, mel.n_mels, 3), -9.0), mel, replace(mel, log_floor=1e-7), True)
+    assert float(lowered.min()) == -9.0
+
+
+def test_a_lower_floor_of_another_family_still_needs_the_adapter(presets):
+    with pytest.raises(ValueError, match=r"f_max: .*log_floor: .*train a mel adapter"):
+        check_vocoder(presets["bigvgan_44khz"], replace(presets["bigvgan_44khz"], f_max=2e4, log_floor=1e-7))

@@ -219,7 +219,8 @@ def test_folders_that_hold_something_else(folder, tmp_path):
 
 
 def test_the_hub(folder, monkeypatch):
-    def fetch(repo_id, filename):
+    def fetch(repo_id, filename, subfolder):
+        assert subfolder is None
         if repo_id == "someone/vocos":
             return str(folder / "vocos" / filename)
         if repo_id == "someone/pickled" and not filename.endswith(".safetensors"):
