@@ -27,13 +27,14 @@ from pipelines.comparison_measures import Ears, measure_alone
 from pipelines.comparison_memory import Memory, peak_memory
 from pipelines.comparison_page import Subject, comparison_page, show_results
 from pipelines.comparison_results import save_results, sum_up
-from pipelines.comparison_vocoders import Contestant, enter, read_recipes
+from pipelines.comparison_vocoders import BUNDLE, Contestant, enter, read_recipes
 from pipelines.ladder_latents import latent_jobs, make_latents
 from pipelines.progress import bar
 from pipelines.request import Request
 from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
 from training.command import answer, run_command, say
 from training.device import Device
+from vocoder.base import identity
 from vocoder.judging import long_enough
 
 CSV_NAME, PAGE_NAME, KEY_NAME, LATENTS = "results.csv", "index.html", "listening_key.json", "latents"
@@ -100,10 +101,8 @@ def compare_vocoders(
     shown = spread(len(judged), CLIPS_SHOWN)
     decoding = bar("decoding")(list(zip(judged, latents, strict=True)))
     found = decode_all(chain, contestants, decoding, shown | heard)
-    facts = {**pipeline.fingerprints, "data": folder.fingerprint(), "seed": seed, "device": str(pipeline.device)}
-    facts |= {"threads": torch.get_num_threads()}
     subject = Subject(
-        facts=facts,
+        facts=gather_facts(pipeline, contestants, folder, seed),
         audio=audio.resolve().name,
         split=split,
         clips=len(judged),
@@ -221,6 +220,28 @@ def make_all_latents(pipeline: TextToAudioPipeline, clips: Sequence[Clip], out: 
         return list(make_latents(pipeline, clips, out / LATENTS, seed, on_clip=move))
 
 
+def gather_facts(
+    pipeline: TextToAudioPipeline, contestants: Sequence[Contestant], folder: AudioFolder, seed: int
+) -> dict[str, object]:
+    """What tells this comparison from others: what makes the mels, every vocoder that takes part, clips and settings.
+
+    Args:
+        pipeline: of the model, whose own vocoder counts only where it takes part.
+        contestants: all vocoders.
+        folder: of the real clips.
+        seed: of the noise and of the listening test.
+    """
+    facts: dict[str, object] = {name: value for name, value in pipeline.fingerprints.items() if name != "vocoder"}
+    for contestant in contestants:
+        recipe = contestant.recipe
+        given = "".join(f", {name} = {value!r}" for name, value in sorted(recipe.arguments.items()))
+        # Where a bundle lies says nothing about its vocoder.
+        target = Path(recipe.target).name if recipe.name == BUNDLE else recipe.target
+        facts[f"vocoder: {recipe.name}"] = f"{target}{given}; {identity(contestant.vocoder)}"
+    facts |= {"data": folder.fingerprint(), "seed": seed, "device": str(pipeline.device)}
+    return facts | {"threads": torch.get_num_threads()}
+
+
 def write_report(
     subject: Subject,
     found: Findings,
@@ -247,12 +268,12 @@ def write_report(
     names = [contestant.name for contestant in contestants]
     test: ListeningTest | None = None
     if kept and pairs_to_hear(names, subject.sources[0]):
-        identity = [str(value) for value in subject.facts.values()] + names
-        test = draw_trials(names, subject.sources[0], kept, trials, subject.seed, identity)
+        rate = subject.mel.sample_rate
+        test = draw_trials(names, subject.sources[0], kept, trials, subject.seed, subject.facts, rate)
         test.save_key(out / KEY_NAME)
     save_results(results, out / CSV_NAME)
     examples = {number: found.kept[number] for number in sorted(shown)}
-    comparison_page(subject, results, examples, test, kept).save(out / PAGE_NAME)
+    comparison_page(subject, results, examples, test).save(out / PAGE_NAME)
     show_results(results)
     answer(str(out / CSV_NAME))
     answer(str(out / PAGE_NAME))

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audio.files import flac_bytes
 from audio.measures import Waveform
 from evaluation.page import save_json
 from pipelines.comparison_decoding import GENERATED, Kept
@@ -61,12 +62,14 @@ class ListeningTest:
         source: of the mels that were rendered.
         trials: in the order of listening.
         clips: names of the clips, by their number.
+        sounds: what is heard as A, B and X in each trial, as FLAC files.
     """
 
     report: str
     source: str
     trials: Sequence[Trial]
     clips: Mapping[int, str]
+    sounds: Mapping[int, Mapping[str, bytes]]
 
     def save_key(self, path: Path) -> None:
         """Write what the page does not tell.
@@ -87,9 +90,15 @@ def pairs_to_hear(vocoders: Sequence[str], source: str) -> list[tuple[str, str]]
 
 
 def draw_trials(
-    vocoders: Sequence[str], source: str, kept: Mapping[int, Kept], trials: int, seed: int, identity: Sequence[str]
+    vocoders: Sequence[str],
+    source: str,
+    kept: Mapping[int, Kept],
+    trials: int,
+    seed: int,
+    facts: Mapping[str, object],
+    sample_rate: int,
 ) -> ListeningTest:
-    """Draw the questions.
+    """Draw the questions; the report's identity is a hash of them, of all that is heard and of the facts.
 
     Args:
         vocoders: their names, the first one first.
@@ -97,7 +106,8 @@ def draw_trials(
         kept: the clips to choose from.
         trials: for each pair.
         seed: of all draws.
-        identity: whatever else tells this report from others.
+        facts: whatever else tells this report from others.
+        sample_rate: in Hz.
     """
     random = np.random.default_rng(seed)
     clips = sorted(kept)
@@ -110,8 +120,12 @@ def draw_trials(
     order = random.permutation(len(drawn)).tolist()
     questions = [Trial(number, *drawn[place]) for number, place in enumerate(order, 1)]
     names = {number: kept[number].clip.path.name for number in clips}
-    text = json.dumps([_plain(source, questions, names), list(identity), seed], sort_keys=True)
-    return ListeningTest(hashlib.sha256(text.encode()).hexdigest()[:16], source, questions, names)
+    sounds = {trial.number: _encoded(trial, kept[trial.clip], source, sample_rate, seed) for trial in questions}
+    # Two reports of the same names and questions are two where a vocoder sounds otherwise.
+    heard = [hashlib.sha256(sound).hexdigest() for trial in sounds.values() for sound in trial.values()]
+    told = {name: str(value) for name, value in facts.items()}
+    text = json.dumps([_plain(source, questions, names), told, heard, seed], sort_keys=True)
+    return ListeningTest(hashlib.sha256(text.encode()).hexdigest()[:16], source, questions, names, sounds)
 
 
 def trial_sounds(trial: Trial, kept: Kept, source: str, sample_rate: int, seed: int) -> dict[str, Waveform]:
@@ -133,6 +147,11 @@ def trial_sounds(trial: Trial, kept: Kept, source: str, sample_rate: int, seed: 
         side: np.asarray(gain * sound[:samples].numpy() + STEP * random.triangular(-1.0, 0.0, 1.0, samples), np.float32)
         for side, sound in heard.items()
     }
+
+
+def _encoded(trial: Trial, kept: Kept, source: str, sample_rate: int, seed: int) -> dict[str, bytes]:
+    sounds = trial_sounds(trial, kept, source, sample_rate, seed)
+    return {side: flac_bytes(sound, sample_rate) for side, sound in sounds.items()}
 
 
 def _rendering(kept: Kept, name: str, source: str) -> Tensor:

@@ -5,12 +5,9 @@ Answers stay in the browser's own store while one listens, and are saved as a fi
 
 import base64
 import json
-from collections.abc import Mapping
 
-from audio.files import flac_bytes
 from evaluation.page import Page
-from pipelines.comparison_decoding import Kept
-from pipelines.comparison_listening import ListeningTest, trial_sounds
+from pipelines.comparison_listening import ListeningTest
 
 ANSWERS_FORMAT = 1
 ANSWERS_KIND = "listening answers"
@@ -31,6 +28,7 @@ MARKUP = """
 <button type="button" id="listening-next">Next</button>
 <button type="button" id="listening-save">Save answers</button>
 <button type="button" id="listening-clear">Forget my answers</button></p>
+<p role="status" id="listening-note"></p>
 </div>
 """
 
@@ -62,6 +60,7 @@ SCRIPT = """
   const options = (question) => Array.from(document.getElementsByName("listening-" + question));
   const show = () => {
     const trial = test.trials[place];
+    find("note").textContent = "";
     const given = answers[trial.trial] || {};
     const done = Object.values(answers).filter((answer) => answer.x).length;
     find("place").textContent = "Trial " + (place + 1) + " of " + test.trials.length + ", " + done + " answered";
@@ -87,34 +86,38 @@ SCRIPT = """
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([JSON.stringify(page, null, 2)], { type: "application/json" }));
     link.download = test.file;
+    // Some browsers fetch a link's file only later, and only of a link in the page.
+    document.body.append(link);
     link.click();
-    URL.revokeObjectURL(link.href);
+    setTimeout(() => { URL.revokeObjectURL(link.href); link.remove(); }, 10000);
+    const lost = test.trials.map((trial) => trial.trial).filter(
+      (number) => answers[number] && answers[number].preference && !answers[number].x
+    );
+    const many = lost.length === 1 ? "1 preference has" : lost.length + " preferences have";
+    find("note").textContent = lost.length ? many + " no X and cannot be saved: trial " + lost.join(", ") : "";
   });
   show();
 })();
 """
 
 
-def add_listening(page: Page, test: ListeningTest, kept: Mapping[int, Kept], sample_rate: int, seed: int) -> None:
+def add_listening(page: Page, test: ListeningTest) -> None:
     """Add the test; the page does not tell which sound is whose.
 
     Args:
         page: of the report.
-        test: its trials.
-        kept: the clips.
-        sample_rate: in Hz.
-        seed: of the noise that makes all sounds differ.
+        test: its trials and sounds.
     """
     page.heading("Blind listening test")
     page.text(
         f"{len(test.trials)} trials, of which you may leave out any. A and B are one clip twice, by two vocoders or by "
         "one and the microphone; X is A or B again. Listen with headphones, answer, and save your answers. Then: "
-        f"python -m pipelines.score_listening {ANSWERS_NAME} --key listening_key.json"
+        f"python -m pipelines.score_listening {ANSWERS_NAME} --key listening_key.json "
+        "(files of several listeners are pooled)"
     )
     trials = []
     for trial in test.trials:
-        sounds = trial_sounds(trial, kept[trial.clip], test.source, sample_rate, seed)
-        coded = {side: base64.b64encode(flac_bytes(sound, sample_rate)).decode() for side, sound in sounds.items()}
+        coded = {side: base64.b64encode(sound).decode() for side, sound in test.sounds[trial.number].items()}
         trials.append({"trial": trial.number, **coded})
     data = {"format": ANSWERS_FORMAT, "kind": ANSWERS_KIND, "report": test.report, "file": ANSWERS_NAME}
     # Nothing of it can end the element that holds it.

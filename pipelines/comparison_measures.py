@@ -77,9 +77,9 @@ MEASURES = (
     Measure("pitch_error_cents", "root mean square over frames voiced in both", summary="median"),
     Measure("voiced_f1", "agreement on which frames are voiced, 0 to 1", "higher", most=1.0),
     Measure("periodicity_error", "root mean square difference of CREPE's confidence", most=1.0),
-    Measure("onset_rise_ms", "10 to 90 % rise of the 1 ms RMS envelope; lower is sharper", summary="median"),
+    Measure("onset_rise_ms", "10 to 90 % rise of the 1 ms RMS envelope; the real clips' is right", "neither", "median"),
     Measure("onset_rise_ratio", "the same over the real clip's; 1 is right", "neither", "median"),
-    Measure("clicks_per_second", "all sudden bends, the music's own too", summary="rate"),
+    Measure("clicks_per_second", "all sudden bends, the music's own too; the real clips' are right", "neither", "rate"),
     Measure("added_clicks_per_second", "those that the real clip lacks", summary="rate"),
 )
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -15,13 +17,15 @@ from audio.distances import normalise_peak
 from audio.mel import MelConfig
 from evaluation.page import Page
 from evaluation.pictures import spectrogram_figure
-from pipelines.comparison_decoding import GENERATED, Kept
+from pipelines.comparison_decoding import GENERATED, REAL, Kept
 from pipelines.comparison_listening import ListeningTest
 from pipelines.comparison_listening_page import add_listening
 from pipelines.comparison_measures import MEASURES, samples_of
 from pipelines.comparison_results import Results, Row
 
 PICTURE_SIZE = (3.0, 2.0)
+# Spread over decades.
+LOGARITHMIC = ("onset_rise_ms", "real_time_factor")
 DRAWN = ("multi_scale_mel_distance", "mel_consistency", "onset_rise_ms", "real_time_factor")
 SOURCE_TEXTS = {
     "real": "the mel of the held-out clip",
@@ -93,9 +97,7 @@ def lead_sentence(results: Results) -> str:
     return f"Multi-scale mel distance on {rows[0].source} mels, lower is better: {', '.join(found)}{against}."
 
 
-def comparison_page(
-    subject: Subject, results: Results, shown: Mapping[int, Kept], test: ListeningTest | None, kept: Mapping[int, Kept]
-) -> Page:
+def comparison_page(subject: Subject, results: Results, shown: Mapping[int, Kept], test: ListeningTest | None) -> Page:
     """The page.
 
     Args:
@@ -103,7 +105,6 @@ def comparison_page(
         results: the numbers.
         shown: clips with players and spectrograms.
         test: of listening; None without one.
-        kept: the clips of the listening test.
     """
     page = Page("Vocoders compared")
     page.text(lead_sentence(results), "lead")
@@ -123,7 +124,7 @@ def comparison_page(
     for example in shown.values():
         add_example(page, example, subject, names)
     if test is not None:
-        add_listening(page, test, kept, subject.mel.sample_rate, subject.seed)
+        add_listening(page, test)
     page.heading("Fingerprint")
     page.table(("what", "value"), list(subject.facts.items()))
     return page
@@ -169,6 +170,22 @@ def _add_source(page: Page, source: str, rows: Sequence[Row], results: Results) 
     page.table(("measure", "better", *(row.contestant.name for row in rows)), table, caption)
     if results.real_onset_rise is not None and source != GENERATED:
         page.text(f"Onset rise of the real clips: {results.real_onset_rise} ms.", "faint")
+    if source == REAL and (sentence := onset_sentence(rows, results)):
+        page.text(sentence)
+
+
+def onset_sentence(rows: Sequence[Row], results: Results) -> str:
+    """By how much each vocoder's median onset rise exceeds that of the real clips; empty where there is none."""
+    real = results.real_onset_rise
+    found = [(row.contestant.name, row.cells["onset_rise_ms"].interval) for row in rows]
+    told = [
+        f"{name} {abs(rise.value - real.value):.3g} ms {'below' if rise.value < real.value else 'above'}"
+        for name, rise in found
+        if rise is not None and real is not None
+    ]
+    if real is None or not told:
+        return ""
+    return f"Median onset rise, held against the real clips' {real.value:.3g} ms: {', '.join(told)}."
 
 
 def _add_meanings(page: Page) -> None:
@@ -202,10 +219,29 @@ def measure_figure(results: Results, name: str, sources: Sequence[str]) -> Figur
     axes.set_yticks(np.arange(len(names)), names, fontsize=8)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlabel(name.replace("_", " "))
-    if name == "real_time_factor":
-        axes.set_xscale("log")
+    if name == "onset_rise_ms" and results.real_onset_rise is not None:
+        axes.axvline(results.real_onset_rise.value, color="0.6", linewidth=1.2, zorder=0, label="real clips")
+    if name in LOGARITHMIC:
+        _scale_by_ratios(axes)
     axes.legend(fontsize=8)
     return figure
+
+
+def _scale_by_ratios(axes: Axes) -> None:
+    """A log axis whose ends and labels are 1, 2 or 5 times a power of ten: short ranges have labels too."""
+    axes.set_xscale("log")
+    drawn = np.concatenate([np.asarray(line.get_xdata(), dtype=float) for line in axes.lines] or [np.ones(1)])
+    drawn = drawn[drawn > 0.0] if (drawn > 0.0).any() else np.ones(1)
+    exponents = np.arange(np.floor(np.log10(drawn.min())) - 1, np.ceil(np.log10(drawn.max())) + 2)
+    ticks = (10.0 ** exponents[:, None] * np.array([1.0, 2.0, 5.0])).ravel()
+    low, high = ticks[ticks < drawn.min()].max(), ticks[ticks > drawn.max()].min()
+    within = ticks[(ticks >= low) & (ticks <= high)]
+    # Over many decades, powers of ten alone.
+    labelled = within if len(within) <= 10 else 10.0**exponents
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(FixedLocator(labelled.tolist()))
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def add_example(page: Page, example: Kept, subject: Subject, names: Sequence[str]) -> None:

@@ -1,16 +1,16 @@
-"""`python -m pipelines.score_listening ANSWERS.json --key listening_key.json`: what a blind listening test says.
+"""`python -m pipelines.score_listening ANSWERS.json ... --key listening_key.json`: what a blind listening test says.
 
     X found      exact binomial test against 1/2, one-sided: chance finds X every second time, and nobody worse than
                  chance hears a difference
     preference   exact binomial test against 1/2, two-sided, of the trials with a preference
 
-Shares have Clopper-Pearson intervals (1934). Trials of one listener on one clip are taken as independent draws, and
-p-values are not corrected for the number of pairs.
+Shares have Clopper-Pearson intervals (1934). The answers of several listeners are pooled. Trials of one listener,
+and of one clip, are taken as independent draws, and p-values are not corrected for the number of pairs.
 """
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,21 +101,29 @@ class PairScore:
         return f"{text}; {liked}: {winner} is preferred."
 
 
-def score_listening(answers: Path, key: Path) -> None:
+def score_listening(answers: Sequence[str], key: Path) -> None:
     """Score the answers of a blind listening test, pair by pair.
 
     Args:
-        answers: file that the page saved.
+        answers: files that the page saved, one for each listener; pooled.
         key: listening_key.json of the same report.
 
     Raises:
-        ValueError: a file that cannot be read or is malformed, or answers of another report.
+        ValueError: a file that cannot be read or is malformed, answers of another report, or one file twice.
     """
     known = read_page(key, "key", KEY_KIND, KEY_FORMAT)
-    given = read_page(answers, "answers", ANSWERS_KIND, ANSWERS_FORMAT)
-    if given["report"] != known["report"]:
-        raise ValueError(f"answers: belong to report '{given['report']}', the key to '{known['report']}'")
-    scores = score(read_answers(given, answers), read_key(known, key))
+    trials = read_key(known, key)
+    paths = [Path(name) for name in answers]
+    for place, path in enumerate(paths):
+        if path.resolve() in [other.resolve() for other in paths[:place]]:
+            raise ValueError(f"answers: '{path}' is given twice; give each listener's file once")
+    listeners = []
+    for path in paths:
+        given = read_page(path, "answers", ANSWERS_KIND, ANSWERS_FORMAT)
+        if given["report"] != known["report"]:
+            raise ValueError(f"answers: '{path}' belongs to report '{given['report']}', the key to '{known['report']}'")
+        listeners.append(read_answers(given, path))
+    scores = score(listeners, trials)
     table = Table("pair", "trials", "X found", "p", "first preferred", "p", box=SIMPLE)
     for item in scores:
         found, liked = item.found, item.preferred
@@ -132,11 +140,13 @@ def score_listening(answers: Path, key: Path) -> None:
         answer(item.sentence())
 
 
-def score(answers: Mapping[int, Mapping[str, Any]], trials: Mapping[int, Mapping[str, str]]) -> list[PairScore]:
+def score(
+    listeners: Sequence[Mapping[int, Mapping[str, Any]]], trials: Mapping[int, Mapping[str, str]]
+) -> list[PairScore]:
     """Count what was heard.
 
     Args:
-        answers: by trial: `x` and `preference`.
+        listeners: of each, by trial: `x` and `preference`.
         trials: by number: `a`, `b` and `x`.
 
     Returns:
@@ -147,7 +157,8 @@ def score(answers: Mapping[int, Mapping[str, Any]], trials: Mapping[int, Mapping
     """
     counts: dict[frozenset[str], list[int]] = {}
     pairs: dict[frozenset[str], tuple[str, str]] = {}
-    for number, given in sorted(answers.items()):
+    given_by_all = [item for answers in listeners for item in sorted(answers.items())]
+    for number, given in given_by_all:
         if number not in trials:
             raise ValueError(f"answers: trial {number} is not in the key, which has {len(trials)}")
         trial = trials[number]
@@ -175,7 +186,9 @@ def read_page(path: Path, name: str, kind: str, form: int) -> dict[str, Any]:
     """
     try:
         page = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except RecursionError as error:
+        raise ValueError(f"{name}: cannot read '{path}' as JSON (nested too deeply)") from error
+    except (OSError, ValueError) as error:
         raise ValueError(f"{name}: cannot read '{path}' as JSON ({error})") from error
     if not isinstance(page, dict) or page.get("kind") != kind or not isinstance(page.get("report"), str):
         raise ValueError(f"{name}: '{path}' is no file of {kind}")
@@ -217,17 +230,24 @@ def read_key(page: Mapping[str, Any], path: Path) -> dict[int, dict[str, str]]:
     """
     try:
         trials = {int(row["trial"]): {name: str(row[name]) for name in ("a", "b", "x")} for row in page["trials"]}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"key: '{path}' holds malformed trials") from error
     if not trials or any(row["x"] not in SIDES for row in trials.values()):
         raise ValueError(f"key: '{path}' holds malformed trials")
+    for number, row in trials.items():
+        if row["a"] == row["b"]:
+            raise ValueError(f"key: trial {number} in '{path}' expects two sounds, got '{row['a']}' as both a and b")
     return trials
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of `python -m pipelines.score_listening`."""
     return run_command(
-        score_listening, arguments, positionals=("answers",), program="python -m pipelines.score_listening"
+        score_listening,
+        arguments,
+        positionals=("answers",),
+        program="python -m pipelines.score_listening",
+        several=("answers",),
     )
 
 

@@ -34,7 +34,7 @@ def run_command(
         positionals: parameters that are given without an option name, in this order.
         program: name shown in the help.
         fixed: parameters that are no options, and their values.
-        several: parameters that are lists and are given behind one option (`--vocoders a b`).
+        several: parameters that are lists and are given behind one option (`--vocoders a b`), or as positionals.
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=UserWarning)
@@ -73,10 +73,11 @@ def make_parser(
     parser = ArgumentParser(prog=program, description=summary, exit_on_error=False)
     for name in positionals:
         annotation = inspect.signature(function).parameters[name].annotation
-        parser.add_argument(name, type=annotation, help=help_texts.get(name))
+        many: dict[str, Any] = {"nargs": "+", "type": str} if name in several else {"type": annotation}
+        parser.add_argument(name, help=help_texts.get(name), **many)
     for name in lists:
         parser.add_argument(f"--{name}", action="append", default=None, help=help_texts.get(name))
-    for name in several:
+    for name in (name for name in several if name not in positionals):
         parser.add_argument(f"--{name}", nargs="+", type=str, default=None, help=help_texts.get(name))
     parser.add_function_arguments(function, skip={*lists, *several, *positionals, *skip}, as_group=False)
     return parser

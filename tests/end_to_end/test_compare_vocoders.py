@@ -5,18 +5,20 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from torch import Tensor
 
+from audio.dataset import AudioFolder
 from audio.files import read_audio, write_audio
 from pipelines import compare_vocoders, score_listening
 from pipelines.compare_vocoders import main
 from pipelines.comparison_memory import Memory, peak_memory
 from pipelines.comparison_results import FIRST_COLUMNS
-from pipelines.comparison_vocoders import Contestant
+from pipelines.comparison_vocoders import Contestant, Recipe, enter
 from pipelines.request import Job
 from pipelines.text_to_audio import TextToAudioPipeline
 
@@ -138,6 +140,34 @@ def test_the_page_is_complete_and_fetches_nothing(report) -> None:
     assert set(re.findall(r"src=\"(\w+:)", report.page)) == {"data:"}
     for name in report.names:
         assert name in report.page
+
+
+def test_the_page_names_whatever_takes_part(report, small_bundle, folder) -> None:
+    assert "vocoder: bundle" in report.page
+    assert str(report.model.resolve()) not in report.page
+    given = "vocoder.griffin_lim.GriffinLim, iterations = {}; vocoder.griffin_lim.GriffinLim"
+    assert given.format(1) in report.page
+    assert given.format(32) in report.page
+    pipeline = TextToAudioPipeline.from_pretrained(small_bundle, device="cpu")
+    other = Recipe("mine", "vocoder.griffin_lim.GriffinLim", {"iterations": 2})
+    found = AudioFolder.scan(folder)
+    mel = pipeline.autoencoder.mel
+    facts = compare_vocoders.gather_facts(pipeline, [enter(other, mel, pipeline.device)], found, 0)
+    # The bundle's own does not take part.
+    assert [name for name in facts if name.startswith("vocoder")] == ["vocoder: mine"]
+    assert pipeline.fingerprints["vocoder"] not in map(str, facts.values())
+    more = replace(other, arguments={"iterations": 3})
+    assert compare_vocoders.gather_facts(pipeline, [enter(more, mel, pipeline.device)], found, 0) != facts
+
+
+def test_the_page_says_how_far_onsets_are_from_real(report) -> None:
+    rise = column(report, "onset_rise_ms")
+    real = float(report.rows[0]["real_onset_rise_ms"])
+    sentence = re.search(r"Median onset rise, held against the real clips&?[^ ]* ([\d.]+) ms: ([^<]*)\.<", report.page)
+    assert float(sentence[1]) == pytest.approx(real, rel=0.01)
+    for name, told in zip(report.names, sentence[2].split(", "), strict=True):
+        far = rise[name, "real"] - real
+        assert told == f"{name} {abs(far):.3g} ms {'below' if far < 0.0 else 'above'}"
 
 
 def test_the_listening_test_can_be_scored(report, capsys) -> None:

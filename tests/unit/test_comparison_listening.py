@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,8 @@ def kept(number: int) -> Kept:
 KEPT = {number: kept(number) for number in (3, 5, 8, 9)}
 
 
-def drawn(seed: int = 0, trials: int = 12):
-    return draw_trials(["one", "two"], "real", KEPT, trials, seed, ["data"])
+def drawn(seed: int = 0, trials: int = 12, kept: dict = KEPT, **facts: object):
+    return draw_trials(["one", "two"], "real", kept, trials, seed, facts, RATE)
 
 
 def test_pairs() -> None:
@@ -67,6 +68,16 @@ def test_draws_are_fair_and_seeded() -> None:
     assert len({frozenset((trial.a, trial.b)) for trial in drawn().trials[:12]}) == 3
 
 
+def test_a_report_is_known_by_what_is_heard_and_by_the_facts() -> None:
+    assert drawn(data="a").report == drawn(data="a").report
+    assert drawn(data="a").report != drawn(data="b").report
+    # The same names and questions, but one vocoder sounds a little otherwise in one clip.
+    made = KEPT[5].made | {("two", "real"): KEPT[5].made["two", "real"] * 0.99}
+    other = drawn(kept=KEPT | {5: replace(KEPT[5], made=made)})
+    assert other.trials == drawn().trials
+    assert other.report != drawn().report
+
+
 def test_x_is_what_the_key_says_up_to_the_last_bit() -> None:
     for trial in drawn().trials:
         sounds = trial_sounds(trial, KEPT[trial.clip], "real", RATE, 0)
@@ -79,7 +90,7 @@ def test_x_is_what_the_key_says_up_to_the_last_bit() -> None:
 @pytest.fixture
 def page(tmp_path) -> str:
     report = Page("test")
-    add_listening(report, drawn(), KEPT, RATE, 0)
+    add_listening(report, drawn())
     report.save(tmp_path / "index.html")
     return (tmp_path / "index.html").read_text()
 
@@ -115,10 +126,11 @@ def test_nothing_is_fetched(page) -> None:
 
 # A browser of forty lines: elements that remember listeners, and a store.
 BROWSER = """
-const elements = {}; const stored = {}; let saved = null;
+const elements = {}; const stored = {}; const events = []; let saved = null;
 const make = (tag) => ({ tag, listeners: {}, append() {}, pause() {}, checked: false,
   addEventListener(name, act) { this.listeners[name] = act; },
-  click() { if (this.listeners.click) this.listeners.click(); } });
+  remove() { events.push("removed"); },
+  click() { if (this.tag === "a") events.push("clicked"); if (this.listeners.click) this.listeners.click(); } });
 const options = {};
 for (const [name, values] of [["listening-x", ["A", "B"]], ["listening-preference", ["A", "B", "none"]]]) {
   options[name] = values.map((value) => Object.assign(make("input"), { value }));
@@ -127,10 +139,12 @@ globalThis.document = {
   getElementById: (id) => (elements[id] = elements[id] || make(id)),
   getElementsByName: (name) => options[name],
   createElement: make,
+  body: { append(link) { events.push("appended"); } },
 };
 globalThis.localStorage = { getItem: (k) => stored[k] || null, setItem: (k, v) => { stored[k] = v; } };
 globalThis.Blob = class { constructor(parts) { saved = parts.join(""); } };
-globalThis.URL = { createObjectURL: () => "blob:x", revokeObjectURL() {} };
+globalThis.URL = { createObjectURL: () => "blob:x", revokeObjectURL() { events.push("revoked"); } };
+globalThis.setTimeout = (act) => { later.push(act); }; const later = [];
 const choose = (name, value) => {
   const option = options["listening-" + name].find((one) => one.value === value);
   option.checked = true; option.listeners.change();
@@ -146,6 +160,38 @@ RUN();
 document.getElementById("listening-save").click();
 console.log(saved);
 """
+
+
+HALF = """
+document.getElementById("listening-data").textContent = JSON.stringify(DATA);
+RUN();
+const [next, save] = ["next", "save"].map((name) => document.getElementById("listening-" + name));
+const note = () => document.getElementById("listening-note").textContent;
+const notes = [];
+choose("preference", "A"); save.click(); notes.push(note());
+next.click(); notes.push(note());
+choose("preference", "none"); save.click(); notes.push(note());
+const before = events.slice(-2);
+later.forEach((act) => act());
+document.getElementById("listening-back").click(); choose("x", "A"); next.click(); choose("x", "B");
+save.click(); notes.push(note());
+console.log(JSON.stringify({ notes, before, after: events.slice(4, 8), saved: JSON.parse(saved).answers.length }));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no JavaScript here")
+def test_preferences_without_x_are_told_and_a_link_lives_until_it_is_fetched(page, tmp_path) -> None:
+    program = BROWSER + f"const DATA = {json.dumps(embedded(page))}; const RUN = () => {{ {SCRIPT} }};" + HALF
+    (tmp_path / "page.cjs").write_text(program)
+    child = subprocess.run(["node", str(tmp_path / "page.cjs")], capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    found = json.loads(child.stdout)
+    first, second, third, last = found["notes"]
+    assert first == "1 preference has no X and cannot be saved: trial 1"
+    assert third == "2 preferences have no X and cannot be saved: trial 1, 2"
+    assert (second, last, found["saved"]) == ("", "", 2)
+    assert found["before"] == ["appended", "clicked"]
+    assert found["after"] == ["revoked", "removed"] * 2
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no JavaScript here")

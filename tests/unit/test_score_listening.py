@@ -71,7 +71,7 @@ def test_sentences_say_what_was_heard(tmp_path, capsys) -> None:
 def test_always_preferring_one_side_is_no_preference(tmp_path, capsys) -> None:
     assert run(tmp_path, answers(6, preference="A"), key()) == 0
     assert "real was preferred in 8 of 12" in capsys.readouterr().out
-    assert "no clear preference" in score({1: {"x": "B", "preference": "A"}}, {1: key()["trials"][0]})[0].sentence()
+    assert "no clear preference" in score([{1: {"x": "B", "preference": "A"}}], {1: key()["trials"][0]})[0].sentence()
 
 
 def test_pairs_are_counted_apart() -> None:
@@ -82,7 +82,7 @@ def test_pairs_are_counted_apart() -> None:
         4: {"a": "one", "b": "two", "x": "A"},
     }
     given = {number: {"x": "A", "preference": "A"} for number in (1, 2, 3)}
-    found = {(item.first, item.second): item for item in score(given, trials)}
+    found = {(item.first, item.second): item for item in score([given], trials)}
     assert set(found) == {("real", "one"), ("one", "two")}
     real = found["real", "one"]
     assert (real.found.hits, real.found.trials, real.preferred.hits, real.preferred.trials) == (1, 2, 1, 2)
@@ -98,7 +98,7 @@ BAD = {
     "answers: cannot read": ("{", key()),
     "is no file of listening answers": (key(), key()),
     "is no file of listening key": (answers(3), answers(3)),
-    "belong to report 'fedc', the key to '0123456789abcdef'": (changed(answers(3), report="fedc"), key()),
+    "belongs to report 'fedc', the key to '0123456789abcdef'": (changed(answers(3), report="fedc"), key()),
     "expected format 1": (changed(answers(3), format=2), key()),
     "holds none": (changed(answers(3), answers=[]), key()),
     "expects a trial's number and x": (changed(answers(3), answers=[{"trial": 1, "x": "C"}]), key()),
@@ -107,6 +107,11 @@ BAD = {
     "answered twice": (changed(answers(3), answers=[{"trial": 1, "x": "A"}] * 2), key()),
     "trial 99 is not in the key": (changed(answers(3), answers=[{"trial": 99, "x": "A"}]), key()),
     "holds malformed trials": (answers(3), changed(key(), trials=[{"trial": 1}])),
+    "as JSON (nested too deeply)": ("[" * 100_000 + "]" * 100_000, key()),
+    "expects two sounds, got 'real' as both a and b": (
+        answers(3),
+        changed(key(), trials=[{"trial": 7, "a": "real", "b": "real", "x": "A"}]),
+    ),
 }
 
 
@@ -119,6 +124,25 @@ def test_bad_files_are_one_line(text, tmp_path, capsys) -> None:
     assert len(lines) == 1
     assert lines[0].startswith("error:")
     assert text in lines[0]
+
+
+def test_several_listeners_are_pooled(tmp_path, capsys) -> None:
+    words = []
+    for name, found in (("ann", 12), ("ben", 9)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(answers(found, preference="real")))
+        words.append(str(tmp_path / f"{name}.json"))
+    (tmp_path / "key.json").write_text(json.dumps(key()))
+    ending = ["--key", str(tmp_path / "key.json")]
+    assert main([*words, *ending]) == 0
+    printed = capsys.readouterr().out
+    assert "X was found in 21 of 24" in printed
+    assert "real was preferred in 24 of 24" in printed
+    # One listener twice would count as two.
+    assert main([words[0], words[0], *ending]) == 2
+    assert "given twice" in capsys.readouterr().err
+    (tmp_path / "ben.json").write_text(json.dumps(changed(answers(9), report="fedc")))
+    assert main([*words, *ending]) == 2
+    assert "ben.json' belongs to report 'fedc'" in capsys.readouterr().err
 
 
 def test_a_missing_file_is_one_line(tmp_path, capsys) -> None:

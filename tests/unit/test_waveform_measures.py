@@ -85,6 +85,14 @@ def test_noise_and_the_start_of_noise_do_not_click() -> None:
     assert click_times(np.zeros(RATE, dtype=np.float32), RATE).size == 0
 
 
+@pytest.mark.parametrize(("medians", "clicks"), [(15.0, 0), (25.0, 1)])
+def test_a_click_bends_twenty_times_as_much_as_the_usual(medians: float, clicks: int) -> None:
+    # The carrier bends by 4 everywhere; d on top of a sample bends by 4 + 2 d there, and by 4 + d beside it.
+    carrier = square(RATE)
+    carrier[20_001] += 2.0 * (medians - 1.0)
+    assert click_times(carrier.astype(np.float32), RATE).size == clicks
+
+
 def test_only_clicks_that_the_real_clip_lacks_are_added() -> None:
     real, made = np.array([0.1, 0.5]), np.array([0.1031, 0.3, 0.5, 0.8])
     assert added_clicks(made, real) == 2
