@@ -4,7 +4,9 @@
     FOLDER/mels/FILE_NAME.safetensors   log_mel (variants, n_mels, frames), float16
 
 Frame k of a pair lies where frame k of the clip's own mel lies, so that any crop which begins at a frame border is a
-pair too. A pair whose audio has changed, or that another model made, is stale; it is refused, never used.
+pair too. Mels are made of clips at a peak of 0.9: near the floor of a log-mel a gain cannot be made up for afterwards.
+The gain that brought a clip there stands in its pair (`MelPairs.gain`). A pair whose audio has changed, or that another
+model made, is stale; it is refused, never used.
 """
 
 import hashlib
@@ -22,7 +24,8 @@ from torch import Tensor
 from audio.files import file_hash, write_aside
 from audio.mel import MelConfig
 
-PAIRS_FORMAT = 1
+# 1 made mels of clips as loud as they came.
+PAIRS_FORMAT = 2
 MANIFEST_NAME = "manifest.json"
 HEADER_KEY = "melisma_mel_pair"
 TENSOR = "log_mel"
@@ -64,15 +67,18 @@ class MelPairs:
         """Read a manifest.
 
         Raises:
-            ValueError: no manifest there, a broken one, or a newer format.
+            ValueError: no manifest there, a broken one, or another format.
         """
         path = Path(folder) / MANIFEST_NAME
         if not path.is_file():
             raise ValueError(f"mels: '{folder}' holds no {MANIFEST_NAME}; python -m pipelines.export_mels writes one")
         try:
             page = json.loads(path.read_text(encoding="utf-8"))
-            if page["format"] > PAIRS_FORMAT:
-                raise ValueError(f"mels: '{folder}' has format {page['format']}, this version reads {PAIRS_FORMAT}")
+            if page["format"] != PAIRS_FORMAT:
+                raise ValueError(
+                    f"mels: '{folder}' has pairs of format {page['format']}, this version reads {PAIRS_FORMAT}; export "
+                    "the mels again, into another folder"
+                )
             clips = [PairedClip(**row) for row in page["clips"]]
             MelConfig.from_dict(page["identity"]["mel"])
             return cls(Path(folder), page["identity"], bool(page["whole"]), {clip.file_name: clip for clip in clips})
@@ -156,6 +162,17 @@ class MelPairs:
             return None
         facts: dict[str, Any] = header["facts"]
         return facts
+
+    def gain(self, file_name: str) -> float:
+        """By what a clip's waveform is multiplied to be the one whose mel was made; 1 where the pair names none.
+
+        Raises:
+            ValueError: no such pair, a broken or a stale one.
+        """
+        facts = self.facts(file_name)
+        if facts is None:
+            raise ValueError(f"mels: '{self.path(file_name)}' is missing, broken or stale; export the mels again")
+        return float(facts.get("gain", 1.0))
 
     def read(self, file_name: str, start: int = 0, frames: int | None = None, variant: int = 0) -> Tensor:
         """A stretch of a pair.

@@ -5,6 +5,7 @@ waveforms, for `python -m vocoder fit … --data.mels OUT`. See `audio.mel_pairs
 how they are made.
 """
 
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -13,8 +14,10 @@ from statistics import median
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from audio.dataset import AudioFolder, Clip, Split
+from audio.distances import YARDSTICK_PEAK
 from audio.files import file_hash, read_audio
 from audio.mel import LogMelSpectrogram
 from audio.mel_pairs import MANIFEST_NAME, MelPairs, PairedClip
@@ -80,7 +83,7 @@ def export_mels(
     chosen = [clip for split in EXPORTED if folder.split(split) for clip in folder.spread(split, clips)]
     items = [(clip, paired(clip, folder)) for clip in bar("reading clips")(chosen)]
     with held_folder(out, LOCK_SECONDS, f"another process exports into '{out}'; stop it, or choose another --out"):
-        pairs = claim(out, identity(maker), clips == 0, items)
+        pairs = claim(out, identity(maker, dtype), clips == 0, items)
         missing = [item for item in items if not is_made(pairs, item)]
         if missing:
             say(forecast(maker, missing, len(items), out, dtype))
@@ -88,11 +91,16 @@ def export_mels(
             make_pair(maker, pairs, item, STORED_TYPES[dtype])
         differences = [(pairs.facts(row.file_name) or {}).get("difference", 0.0) for _, row in items]
     answer(f"{len(items)} pairs in {out}: {summary(kind, differences)}")
+    start, folders = quoted(model / "vocoder.safetensors"), f"--data.folder {quoted(audio)} --data.mels {quoted(out)}"
     answer(
-        f"next: python -m vocoder fit -c configs/oneshots/vocoder.yaml --data.folder {audio} --data.mels {out} "
-        f"--model.init_from {model}/vocoder.safetensors --trainer.default_root_dir runs/finetuned/vocoder "
-        "--model.optimiser.learning_rate 2e-4"
+        f"next: python -m vocoder fit -c configs/oneshots/vocoder.yaml {folders} --model.init_from {start} "
+        "--trainer.default_root_dir runs/finetuned/vocoder --model.optimiser.learning_rate 2e-4"
     )
+
+
+def quoted(path: Path) -> str:
+    """A path as one word of a shell."""
+    return shlex.quote(path.as_posix())
 
 
 def check_numbers(kind: str, noise_time: float, variants: int, clips: int, seed: int) -> None:
@@ -112,11 +120,11 @@ def check_numbers(kind: str, noise_time: float, variants: int, clips: int, seed:
         )
 
 
-def identity(maker: MelMaker) -> dict[str, Any]:
+def identity(maker: MelMaker, dtype: str) -> dict[str, Any]:
     """All that decides the mels but the clips, as plain containers."""
     pipeline, settings = maker.pipeline, maker.settings
     stages = {name: value for name, value in pipeline.fingerprints.items() if name != "vocoder"}
-    found = {"mel": pipeline.autoencoder.mel.to_dict(), "kind": maker.kind}
+    found = {"mel": pipeline.autoencoder.mel.to_dict(), "kind": maker.kind, "dtype": dtype}
     if maker.kind == "decoded":
         return {**found, "stages": {"autoencoder": stages["autoencoder"]}}
     names = ("seed", "guidance_scale", "solver", "solver_steps")
@@ -130,17 +138,19 @@ def paired(clip: Clip, folder: AudioFolder) -> PairedClip:
 
 
 def claim(out: Path, values: dict[str, Any], whole: bool, items: Sequence[Item]) -> MelPairs:
-    """Write the manifest; refuse a folder of other pairs.
+    """Write the manifest; rows that it had stay, for a smaller choice of clips takes none away.
 
     Raises:
-        ValueError: the folder holds pairs of another model, kind or seed.
+        ValueError: the folder holds pairs of another model, kind, type or seed.
     """
-    pairs = MelPairs(out, values, whole, {row.file_name: row for _, row in items})
+    rows = {row.file_name: row for _, row in items}
+    pairs = MelPairs(out, values, whole, rows)
     if (out / MANIFEST_NAME).is_file():
         before = MelPairs.open(out)
         if before.fingerprint != pairs.fingerprint:
             names = [name for name in values if before.identity.get(name, values[name]) != values[name]]
             raise ValueError(f"out: '{out}' holds other pairs (other {', '.join(names)}); choose another --out")
+        pairs = MelPairs(out, values, whole or before.whole, {**before.clips, **rows})
     pairs.save()
     return pairs
 
@@ -153,12 +163,21 @@ def is_made(pairs: MelPairs, item: Item) -> bool:
 def make_pair(maker: MelMaker, pairs: MelPairs, item: Item, dtype: torch.dtype) -> None:
     """Make and write one pair."""
     clip, row = item
-    waveform, _ = read_audio(clip.path, pairs.mel.sample_rate)
-    log_mel = maker.real(torch.from_numpy(waveform))
+    found, _ = read_audio(clip.path, pairs.mel.sample_rate)
+    waveform, gain = at_peak(torch.from_numpy(found))
+    log_mel = maker.real(waveform)
     made, times = maker(clip, row.file_name, log_mel)
     inside = -(-len(waveform) // pairs.mel.hop_length)
     difference = float((made - log_mel)[..., :inside].abs().mean())
-    pairs.write(row.file_name, made.cpu(), {"difference": round(difference, 5), "times": times}, dtype)
+    facts = {"difference": round(difference, 5), "times": times, "gain": gain}
+    pairs.write(row.file_name, made.cpu(), facts, dtype)
+
+
+def at_peak(waveform: Tensor) -> tuple[Tensor, float]:
+    """A waveform `(samples,)` at the peak at which vocoders are judged, and its gain; silence stays silent."""
+    peak = float(waveform.abs().max()) if len(waveform) else 0.0
+    gain = YARDSTICK_PEAK / peak if peak > 0.0 else 1.0
+    return waveform * gain, gain
 
 
 def forecast(maker: MelMaker, missing: Sequence[Item], total: int, out: Path, dtype: str) -> str:

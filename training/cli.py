@@ -37,6 +37,7 @@ from training.command import answer, one_line, say
 from training.data import StageData
 from training.locks import held_folder
 from training.module import StageTraining
+from training.resuming import start_left_out
 
 # Set by `pipelines.train`: a killed parent must not leave a training behind.
 PARENT_VARIABLE = "MELISMA_PARENT"
@@ -181,6 +182,12 @@ class StageCLI(LightningCLI):
         for source, target in self.training_class.links:
             parser.link_arguments(source, target)
 
+    def instantiate_classes(self) -> None:
+        """A run that goes on has no use for its start, which may be gone by now: it is not read again."""
+        with start_left_out(self.config[str(self.subcommand)], self.training_class.kind, self.subcommand) as start:
+            super().instantiate_classes()
+        self.model.init_from = Path(str(start)) if start else None
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401
         """Add what every run has: log, checkpoints, progress."""
         folder = Path(self._get(self.config_init, "trainer").get("default_root_dir") or f"runs/{self.model.kind}")
@@ -228,8 +235,7 @@ class StageCLI(LightningCLI):
         busy = f"another process trains in '{folder}'; stop it, or choose another folder"
         self.held.enter_context(held_folder(folder, LOCK_SECONDS, busy))
         last = folder / "last.ckpt"
-        options = self._get(self.config_init, "resume")
-        if options and last.is_file() and not self._get(self.config, "ckpt_path"):
+        if self._get(self.config_init, "resume") and last.is_file() and not self._get(self.config, "ckpt_path"):
             say(f"going on from {last}")
             self.config_init[str(self.subcommand)]["ckpt_path"] = str(last)
 
@@ -267,13 +273,8 @@ def _quieten() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     os.environ.setdefault("TENSORBOARD_NO_TF", "1")
-    for text in (
-        ".*does not have many workers.*",
-        ".*is not present in the.*",
-        ".*LeafSpec.*",
-        ".*exists and is not empty.*",
-    ):
-        warnings.filterwarnings("ignore", text)
+    told = "does not have many workers|is not present in the|LeafSpec|exists and is not empty"
+    warnings.filterwarnings("ignore", f".*({told}).*")
 
 
 def _batches_done(module: LightningModule) -> int:

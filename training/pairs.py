@@ -4,8 +4,9 @@ A crop begins at a frame border: frames k … k + n of the pair belong to the sa
 
     k H … k H + num_samples(n)
 
-of the clip, in both framings. A gain of g dB on the waveform adds g ln(10) / 20 to the log-mel, which stays at or above
-its floor; beyond the clip's end the waveform is 0 and the log-mel on its floor.
+of the clip, in both framings, once it is as loud as the one that the model heard (`MelPairs.gain`). A further gain of
+g dB on the waveform adds g ln(10) / 20 to the log-mel, which stays at or above its floor; beyond the clip's end the
+waveform is 0 and the log-mel on its floor.
 """
 
 import math
@@ -119,9 +120,10 @@ class PairedSegments(Dataset[dict[str, Tensor]]):
         variant = int(draw.integers(2**31)) if self.random_crop else 0
         gain = float(draw.uniform(*self.gain_db))
         found = read_stretch(clip.path, mel.sample_rate, start * mel.hop_length, samples)
-        waveform = torch.zeros(samples)
-        waveform[: len(found)] = torch.from_numpy(found * np.float32(10.0 ** (gain / 20.0)))
         name = clip.path.relative_to(self.root).as_posix()
+        waveform = torch.zeros(samples)
+        scale = self.pairs.gain(name) * 10.0 ** (gain / 20.0)
+        waveform[: len(found)] = torch.from_numpy(found * np.float32(scale))
         log_mel = self.pairs.read(name, start, self.frames, variant) + gain * NEPERS_PER_DB
         return {
             "waveform": waveform,

@@ -15,10 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad
 from torch.nn.utils.parametrizations import weight_norm
 
-SLOPE = 0.1
-COMPRESSION = 0.3
-# Of a squared magnitude; silence then has a finite gradient.
-QUIET_POWER = 1e-6
+from vocoder.listening import SLOPE, compress, run_layers
+
 DILATIONS = (1, 2, 4)
 
 
@@ -49,19 +47,14 @@ class CqtDiscriminator(nn.Module):
     def forward(self, waveform: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Score map and features of `(batch, samples)`."""
         with torch.autocast(waveform.device.type, enabled=False):
-            parts = self.spectrum(waveform)
-            power = parts.square().sum(dim=1, keepdim=True)
-            compressed = parts * (power + QUIET_POWER) ** ((COMPRESSION - 1.0) / 2.0)
+            compressed = compress(self.spectrum(waveform), dim=1)
         octaves = rearrange(
             compressed, "batch part frames (octaves bins) -> octaves batch part frames bins", octaves=self.octaves
         )
         first = [leaky_relu(band(octave), SLOPE) for band, octave in zip(self.bands, octaves, strict=True)]
         hidden = torch.cat(first, dim=3)
-        features = [hidden]
-        for layer in self.layers:
-            hidden = leaky_relu(layer(hidden), SLOPE)
-            features.append(hidden)
-        return self.score(hidden), features
+        score, features = run_layers(hidden, self.layers, self.score)
+        return score, [hidden, *features]
 
     def spectrum(self, waveform: Tensor) -> Tensor:
         """Real and imaginary parts `(batch, 2, frames, octaves * bins_per_octave)`, lowest pitch first."""
@@ -88,6 +81,13 @@ class CqtDiscriminator(nn.Module):
             self._transform.append(transform.to(device))
         self._transform[0].to(device)
         return self._transform[0]
+
+
+def longest_atom(sample_rate: int, bins_per_octave: int, octaves: int) -> float:
+    """Seconds that the atom of the lowest pitch lasts: Q = 1 / (2^(1/B) - 1) of its periods."""
+    lowest = sample_rate / 2.0 ** (octaves + 1)
+    quality: float = 1.0 / (2.0 ** (1.0 / bins_per_octave) - 1.0)
+    return quality / lowest
 
 
 def _layer(inputs: int, outputs: int, dilation: int = 1, stride: int = 1) -> nn.Module:

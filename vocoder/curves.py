@@ -2,13 +2,15 @@
 
 Drawn is the validation mel distance over the minutes that were spent on training alone, from the runs' own logs; the
 minutes of the processor by default, because those that pass depend on what else a machine does. A comparison reads all
-runs at the end of the shortest.
+runs at the end of the shortest, between two validations linearly in the logarithm of the distance.
 """
 
 import csv
+import math
+import os
 import sys
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +35,8 @@ class Point:
     Args:
         step: number of the last optimiser step, from 0.
         minutes: of training that had passed.
-        cpu_minutes: of the processor, spent on training.
+        cpu_minutes: of the processor, spent on training by this process and its threads; loader processes
+            (`data.workers`) are left out, so that only runs with equally many compare.
         mel_distance: mean multi-scale mel distance of the validation clips.
         griffin_lim_distance: of Griffin-Lim on the same clips.
     """
@@ -52,20 +55,41 @@ def curves(out: Path, runs: Sequence[Path] | None = None, axis: Axis = "cpu_minu
         out: the chart, ends in .png, .svg or .pdf; the table lies beside it.
         runs: folders of trainings (`trainer.default_root_dir`).
         axis: cpu_minutes or minutes.
+
+    Raises:
+        ValueError: no run, one named twice or without a log, or a chart that cannot be written.
     """
     if not runs:
         raise ValueError("runs: expected at least one folder of a training (--runs runs/mine/vocoder)")
     if out.suffix not in SUFFIXES:
         raise ValueError(f"out: expected a name that ends in {', '.join(SUFFIXES)}, got '{out}'")
     folders = [Path(folder) for folder in runs]
+    places = [folder.resolve() for folder in folders]
+    twice = [folder for number, folder in enumerate(folders) if places[number] in places[:number]]
+    if twice:
+        raise ValueError(f"runs: '{twice[0]}' is named twice; name each folder once")
+    make_folder(out)
     found = {name: read_run(folder) for name, folder in zip(_names(folders), folders, strict=True)}
-    out.parent.mkdir(parents=True, exist_ok=True)
     table = out.with_suffix(".csv")
     write_table(found, table)
     draw(found, axis, out)
     for line in report(found, axis):
         answer(line)
     answer(f"chart: {out}, table: {table}")
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder of a chart.
+
+    Raises:
+        ValueError: it cannot be made or written to.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"out: the folder of '{out}' cannot be made: {error.strerror or error}") from error
+    if not os.access(out.parent, os.W_OK) or out.is_dir():
+        raise ValueError(f"out: '{out}' cannot be written; choose another --out")
 
 
 def read_run(folder: Path) -> list[Point]:
@@ -128,7 +152,8 @@ def draw(found: dict[str, list[Point]], axis: Axis, path: Path) -> None:
     axes.set_xlabel("training, minutes of the processor" if axis == "cpu_minutes" else "training, minutes")
     axes.set_ylabel("multi-scale mel distance, validation clips")
     axes.grid(True, which="both", alpha=0.3)
-    axes.legend()
+    # Above the axes: inside it would lie on a curve.
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     with write_aside(path) as aside:
         figure.savefig(aside, format=path.suffix.lstrip("."), dpi=120)
 
@@ -148,8 +173,19 @@ def report(found: dict[str, list[Point]], axis: Axis) -> list[str]:
 
 
 def at(points: Sequence[Point], axis: Axis, minutes: float) -> Point:
-    """The last validation of a run within so many minutes; its first where it had none."""
-    return ([point for point in points if getattr(point, axis) <= minutes] or list(points[:1]))[-1]
+    """A run after so many minutes: its last validation until then, with the distance between that one and the next.
+
+    The logarithm of the distance is taken as linear between two validations; before the first and after the last the
+    run counts with that one.
+    """
+    before = ([point for point in points if getattr(point, axis) <= minutes] or list(points[:1]))[-1]
+    after = next((point for point in points if getattr(point, axis) > minutes), None)
+    start = float(getattr(before, axis))
+    if after is None or start >= minutes:
+        return before
+    share = (minutes - start) / (float(getattr(after, axis)) - start)
+    first, last = math.log(before.mel_distance), math.log(after.mel_distance)
+    return replace(before, mel_distance=math.exp(first + share * (last - first)))
 
 
 def _names(folders: list[Path]) -> list[str]:

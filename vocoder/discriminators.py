@@ -17,15 +17,11 @@ from typing import Literal
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, pad
+from torch.nn.functional import pad
 from torch.nn.utils.parametrizations import weight_norm
 
-from vocoder.cqt_discriminator import CqtDiscriminator
-
-SLOPE = 0.1
-COMPRESSION = 0.3
-# Of a squared magnitude: -60 dB below one unit, so that silence has a finite gradient.
-QUIET_POWER = 1e-6
+from vocoder.cqt_discriminator import CqtDiscriminator, longest_atom
+from vocoder.listening import compress, run_layers
 
 
 @dataclass(frozen=True)
@@ -129,7 +125,7 @@ class PeriodDiscriminator(nn.Module):
         missing = -waveform.shape[-1] % self.period
         folded = pad(waveform[:, None], (0, missing), mode="reflect") if missing else waveform[:, None]
         hidden = rearrange(folded, "batch one (rows period) -> batch one rows period", period=self.period)
-        return _run(hidden, self.layers, self.score)
+        return run_layers(hidden, self.layers, self.score)
 
 
 class ResolutionDiscriminator(nn.Module):
@@ -160,11 +156,9 @@ class ResolutionDiscriminator(nn.Module):
         spectrum = torch.stft(
             waveform.float(), self.n_fft, self.n_fft // 4, window=self.window, center=True, return_complex=True
         )
-        parts = torch.view_as_real(spectrum)
-        power = parts.square().sum(dim=-1, keepdim=True)
-        compressed = parts * (power + QUIET_POWER) ** ((COMPRESSION - 1.0) / 2.0)
+        compressed = compress(torch.view_as_real(spectrum), dim=-1)
         hidden = rearrange(compressed, "batch bins frames part -> batch part frames bins")
-        return _run(hidden, self.layers, self.score)
+        return run_layers(hidden, self.layers, self.score)
 
 
 class Discriminators(nn.Module):
@@ -200,9 +194,23 @@ class Discriminators(nn.Module):
         return Judgement(scores, features)
 
 
-def _run(hidden: Tensor, layers: nn.ModuleList, score: nn.Module) -> tuple[Tensor, list[Tensor]]:
-    features = []
-    for layer in layers:
-        hidden = leaky_relu(layer(hidden), SLOPE)
-        features.append(hidden)
-    return score(hidden), features
+def check_crops(config: GanConfig, crop_samples: int, sample_rate: int) -> None:
+    """Refuse crops that the longest atom of a constant-Q discriminator outlasts: it would hear padding.
+
+    Args:
+        config: of the discriminators.
+        crop_samples: of a training crop.
+        sample_rate: in Hz.
+
+    Raises:
+        ValueError: names both lengths, and what mends it.
+    """
+    if not config.cqt_bins:
+        return
+    longest = longest_atom(sample_rate, max(config.cqt_bins), config.cqt_octaves)
+    if longest > crop_samples / sample_rate:
+        raise ValueError(
+            f"gan.cqt_octaves: with {config.cqt_octaves} octaves of {max(config.cqt_bins)} bins the longest atom lasts "
+            f"{longest:.3f} s, expected no more than data.segment_seconds, got {crop_samples / sample_rate:.3f}; take "
+            "fewer octaves or bins, or longer crops"
+        )

@@ -5,6 +5,7 @@ line hands `trainer.gradient_clip_val`, `gradient_clip_algorithm` and `accumulat
 and `trainer.max_steps` counts the vocoder's optimiser steps alone (the discriminators' are taken beside the count).
 """
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from audio.mel import MelConfig
 from training.command import say
 from training.schedule import OptimiserConfig, ScheduleConfig, build_optimiser, build_schedule
-from vocoder.discriminators import Discriminators, GanConfig
+from vocoder.discriminators import Discriminators, GanConfig, check_crops
 from vocoder.losses import (
     DISCRIMINATOR_LOSSES,
     GENERATOR_LOSSES,
@@ -30,6 +31,9 @@ from vocoder.upsampling import UpsamplingConfig, UpsamplingGenerator
 from vocoder.validation import JudgedTraining
 from vocoder.vocos import PriorVocos, VocosConfig
 from vocoder.warm_start import Start, start_from
+
+# A bundle's own vocoder.
+BUNDLED = "vocoder.safetensors"
 
 
 class VocoderTraining(JudgedTraining):
@@ -89,17 +93,46 @@ class VocoderTraining(JudgedTraining):
         return self.model.to_config()
 
     def next_command(self, checkpoint: str) -> str:
-        """Print the yardstick."""
-        folder = getattr(getattr(self.trainer, "datamodule", None), "folder", "FOLDER")
-        return f"python -m vocoder.evaluate --checkpoint {checkpoint} --audio {folder}"
+        """Print the yardstick; of a vocoder that has learned a model's mels, what it does with such mels."""
+        return _next_command(checkpoint, getattr(self.trainer, "datamodule", None), self.init_from)
+
+    def setup(self, stage: str) -> None:
+        """Refuse crops too short for the mel or for the discriminators.
+
+        Raises:
+            ValueError: names data.segment_seconds.
+        """
+        samples = getattr(getattr(self.trainer, "datamodule", None), "segment_samples", None)
+        if stage != "fit" or samples is None:
+            return
+        mel = self.model.mel
+        if samples < mel.minimum_samples:
+            raise ValueError(
+                f"data.segment_seconds: expected at least {mel.minimum_samples / mel.sample_rate:.3f} for this mel "
+                f"({mel.minimum_samples} samples), got {samples / mel.sample_rate:.3f}"
+            )
+        if self.discriminators is not None:
+            check_crops(self.gan, samples, mel.sample_rate)
 
     def warm_start(self) -> None:
         """Take over what `init_from` holds, and say so."""
         if self.init_from is not None:
             self.start = start_from(
-                self.init_from, self.model, self.discriminators, _optimisers(self), self.init_optimisers
+                self.init_from, self.model, self.discriminators, _optimisers(self), self.init_optimisers, self.gan.game
             )
             say(self.start.line(self.init_from))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A run that goes on must not need the start again."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["progress"] |= {"game": self.gan.game, "warm_discriminators": self.start.discriminators}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Discriminators that had come along play on."""
+        super().on_load_checkpoint(checkpoint)
+        # Older versions did not store it; discriminators that have learned something play on as well.
+        played = any(player["state"] for player in checkpoint.get("optimizer_states", [])[1:])
+        self.start.discriminators = bool(checkpoint["progress"].get("warm_discriminators", played))
 
     @property
     def gan_start(self) -> int:
@@ -148,6 +181,19 @@ class VocoderTraining(JudgedTraining):
         self.manual_backward(loss / self.accumulate_grad_batches)
         if last:
             _step(self, index, player)
+
+
+def _next_command(checkpoint: str, data: Any, start: Path | None) -> str:  # noqa: ANN401
+    best, audio = shlex.quote(checkpoint), shlex.quote(str(getattr(data, "folder", "FOLDER")))
+    if getattr(data, "mels", None) is None:
+        return f"python -m vocoder.evaluate --checkpoint {best} --audio {audio}"
+    # Which bundle made the mels is known only where the vocoder came out of one.
+    bundle = shlex.quote(str(start.parent)) if start and start.name == BUNDLED else "BUNDLE"
+    report = shlex.quote(str(Path(checkpoint).parent / "report"))
+    return (
+        f"python -m pipelines.compare_vocoders --audio {audio} --model {bundle} --sources real decoded "
+        f"--vocoders bundle {best} --out {report}"
+    )
 
 
 def _optimisers(module: VocoderTraining) -> list[torch.optim.Optimizer]:

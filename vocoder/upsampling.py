@@ -9,9 +9,10 @@ NeurIPS 2020). It makes overtones beyond what a rate can carry, so it is compute
 Kaiser-windowed sinc filters (Lee, Ping, Ginsburg, Catanzaro, Yoon, "BigVGAN", ICLR 2023, sections 3.2 and 3.3; the
 generator around it is that of Kong, Kim, Bae, "HiFi-GAN", NeurIPS 2020, section 2.2). `beta = alpha` is its `snake`.
 
-It is here for comparison: the same training, data and yardstick as Vocos, at a hundred times the arithmetic. Tensors
-bear the names of the official `bigvgan_generator.pt`, whose weights load (`vocoder.official_weights`) and sound alike
-(tests/reference). Frames of framing `centred` lie half a hop earlier: half a hop is left out at either end.
+It is here for comparison: the same training, data and yardstick as Vocos, at eight times the arithmetic (2.84 against
+0.349 GMAC for 1 s). Tensors bear the names of the official `bigvgan_generator.pt`, whose weights load
+(`vocoder.official_weights`) and sound alike (tests/reference). Frames of framing `centred` lie half a hop earlier: half
+a hop is left out at either end.
 """
 
 import math

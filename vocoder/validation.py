@@ -4,14 +4,12 @@ Two clocks run while it learns and stand still while it is judged: seconds that 
 processor, by which runs on a busy machine are compared (`vocoder.curves`).
 """
 
-import math
 import time
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from audio.distances import normalise_peak
 from audio.mel import LogMelSpectrogram, MelConfig
 from training.module import StageTraining
 from training.previews import log_audio, log_mel_images
@@ -118,13 +116,10 @@ class JudgedTraining(StageTraining):
 
 
 def _given_pair(waveform: Tensor, log_mel: Tensor, mel: MelConfig) -> tuple[Tensor, Tensor]:
-    """Target and input of a judgement where the data bring the mel: both louder by the same gain."""
+    """Target and input of a judgement where the data bring the mel, of a clip that was normalised before."""
+    # No gain here: added to a log-mel it would lift the cells on the floor too, and make noise of silence.
     frames = mel.num_frames(len(waveform))
-    clip = waveform[None, : mel.num_samples(frames)]
-    target = normalise_peak(clip)
-    loudest = float(clip.abs().max())
-    gain = math.log(float(target.abs().max()) / loudest) if loudest > 0.0 else 0.0
-    return target, (log_mel[None, :, :frames].float() + gain).clamp(min=mel.log_mel_floor)
+    return waveform[None, : mel.num_samples(frames)], log_mel[None, :, :frames].float()
 
 
 def _preview(module: JudgedTraining, clip: str, sounds: dict[str, Tensor]) -> None:

@@ -5,10 +5,10 @@ being trained, to which the optimisers' moments belong. A new run starts from th
 it is asked to take the optimisers along, from the second: it then does what the old run would have done next.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,13 @@ from training.checkpoint import WEIGHTS_PREFIX, load_checkpoint, load_stage, loa
 from vocoder.generator import KIND, Generator
 from vocoder.upsampling import UpsamplingGenerator
 
+if TYPE_CHECKING:
+    from vocoder.official_weights import Published
+
 DISCRIMINATOR_PREFIX = "discriminators."
 LIVE_WEIGHTS = "current_model_state"
 CHECKPOINT_SUFFIXES = (".ckpt", ".safetensors")
+PUBLISHED_CONFIGS = ("config.yaml", "config.json")
 # Of a Vocos these decide the shapes; the rest belongs to training, or to the prior.
 VOCOS_SIZES = ("dim", "intermediate_dim", "num_layers")
 PLAYERS = ("the vocoder's optimiser", "the discriminators' optimiser")
@@ -62,6 +66,7 @@ def start_from(
     discriminators: nn.Module | None,
     optimisers: list[torch.optim.Optimizer],
     take_optimisers: bool,
+    game: str,
 ) -> Start:
     """Load what a source holds into fresh players.
 
@@ -71,6 +76,7 @@ def start_from(
         discriminators: receive theirs where both sides have the same.
         optimisers: of the players, to compare with the stored ones.
         take_optimisers: look for the optimisers' memory too.
+        game: that this run plays; discriminators of another one are taken, and it is said.
 
     Raises:
         ValueError: no such source, another mel, or other sizes.
@@ -91,6 +97,9 @@ def start_from(
     start = Start(taken=["weights"])
     if discriminators is not None:
         _load_discriminators(start, discriminators, _named(state, DISCRIMINATOR_PREFIX))
+        before = checkpoint.get("progress", {}).get("game", game)
+        if start.discriminators and before != game:
+            start.taken[-1] += f" (of the game {before}; this run plays {game})"
     if take_optimisers:
         _find_optimisers(start, checkpoint.get("optimizer_states", []), optimisers)
     else:
@@ -104,19 +113,32 @@ def _load_published(source: Path, generator: Generator) -> None:
 
     name = source.as_posix()
     if isinstance(generator, UpsamplingGenerator):
-        found = published_bigvgan(name)
+        found = _read_published(published_bigvgan, source)
     elif generator.to_config()["network"]["prior"]:
         raise ValueError(
             f"init_from '{name}': published weights fit a Vocos without a prior (network.prior: false) or an "
             "upsampling generator, this network has prior: true"
         )
     else:
-        found = published_vocos(name)
+        found = _read_published(published_vocos, source)
     check_same_mel(found.mel, generator.mel, f"init_from '{name}'", "this run")
     ours = generator.to_config()["network"]
     names = [key for key in ours if isinstance(generator, UpsamplingGenerator) or key in VOCOS_SIZES]
     _refuse_other_sizes(source, asdict(found.network), ours, names)
     load_weights(generator, found.weights, source)
+
+
+def _read_published(reader: "Callable[[str], Published]", source: Path) -> "Published":
+    try:
+        return reader(source.as_posix())
+    except ValueError as error:
+        # Such a folder is what was meant: its reader knows best what is wrong with it.
+        if any((source / name).is_file() for name in PUBLISHED_CONFIGS):
+            raise
+        raise ValueError(
+            f"init_from '{source}': expected a checkpoint ({' or '.join(CHECKPOINT_SUFFIXES)}), a folder of published "
+            f"weights ({' or '.join(PUBLISHED_CONFIGS)}) or a hub name (owner/name), got none of them: {error}"
+        ) from error
 
 
 def _check_kind_and_sizes(

@@ -63,6 +63,7 @@ def test_decoded_pairs_are_what_the_autoencoder_says(decoded, folder, maker):
     vae = maker.pipeline.autoencoder
     waveform, _ = read_audio(folder / "bd_haus.flac", vae.mel.sample_rate)
     hops = -(-len(waveform) // 512) + 2
+    waveform = waveform * np.float32(0.9 / np.abs(waveform).max())
     padded = np.pad(waveform, (0, hops * 512 - len(waveform)))
     log_mel = LogMelSpectrogram(vae.mel)(torch.from_numpy(padded)[None])
     expected = vae.decode(vae.encode(log_mel).mean)[0, :, :hops].clamp(min=vae.mel.log_mel_floor)
@@ -87,6 +88,8 @@ def test_a_killed_run_goes_on_and_other_pairs_are_refused(decoded, small_bundle,
     assert os.stat(kept).st_mtime_ns == stamp
     assert run(small_bundle, folder, decoded, "--kind", "denoised") == 2
     assert "holds other pairs (other kind" in capsys.readouterr().err
+    assert run(small_bundle, folder, decoded, "--kind", "decoded", "--dtype", "float32") == 2
+    assert "holds other pairs (other dtype" in capsys.readouterr().err
 
 
 def test_changed_audio_is_refused_in_training_and_made_again(small_bundle, folder, tmp_path):
@@ -170,6 +173,18 @@ def test_the_model_hears_a_long_clip_in_windows_of_what_it_knows(maker, folder, 
     assert float((made - latents).abs().mean()) < 0.2 * float(latents.abs().mean())
 
 
+@torch.no_grad()
+def test_steps_are_as_long_as_those_of_a_whole_generation(maker, folder, monkeypatch):
+    """Of 8 steps a start at 0.5 has 4 left and one at 0.7 two; at least one remains."""
+    clip, taken = AudioFolder.scan(folder).clips[0], []
+    latents = torch.zeros(1, maker.pipeline.diffusion.spec.channels, 8)
+    monkeypatch.setattr(maker.pipeline.diffusion, "sample", lambda noise, *_, **options: taken.append(options) or noise)
+    for time in (0.5, 0.7, 0.99):
+        maker.denoised(clip, 0, latents, latents, time)
+    assert [(options["solver_steps"], options["start_time"]) for options in taken] == [(4, 0.5), (2, 0.7), (1, 0.99)]
+    assert all(options["guidance_scale"] == maker.settings["guidance_scale"] for options in taken)
+
+
 def test_a_vocoder_trains_on_pairs_and_a_mel_of_another_contract_is_named(decoded, folder, tmp_path, mel, capsys):
     config = {
         "trainer": {"default_root_dir": str(tmp_path / "run"), "max_steps": 1, "num_sanity_val_steps": 0},
@@ -191,7 +206,9 @@ def test_a_vocoder_trains_on_pairs_and_a_mel_of_another_contract_is_named(decode
         assert run_stage(VocoderTraining, VocoderData, link_sample_rate=True) == 2
     finally:
         sys.argv = arguments
-    assert "differ: log_floor: 1e-05 != 0.0001" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "differ: log_floor: 1e-05 != 0.0001" in said.err
+    assert f"compare_vocoders --audio {folder} --model BUNDLE --sources real decoded --vocoders bundle " in said.out
     lineage = load_checkpoint(tmp_path / "run" / "last.ckpt")["stage_record"]["lineage"]
     assert lineage["mels"] == MelPairs.open(decoded).fingerprint
     assert lineage["mel_kind"] == "decoded"

@@ -1,10 +1,12 @@
 """A new run goes on where an old one was: weights, discriminators, optimisers, official files."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from audio.contract import mel_differences
 from tests.foreign_vocoders import BIGVGAN_V2, VOCOS, make_bigvgan, make_vocos
@@ -147,6 +149,69 @@ def test_another_mel_other_sizes_or_another_generator_are_refused(old_run):
     size = UpsamplingConfig(**{key: tuple(v) if isinstance(v, list) else v for key, v in UPSAMPLING.items()})
     with pytest.raises(ValueError, match="holds a generator 'vocos', this run trains 'upsampling'"):
         VocoderTraining(MEL, upsampling=size, init_from=path)
+
+
+def test_a_run_that_goes_on_needs_no_start(old_run, one_clip, tmp_path, capsys):
+    """The start is gone after the first part; discriminators that came along play on at once."""
+    start = tmp_path / "start of it.ckpt"
+    start.write_bytes(old_run[0].read_bytes())
+    model = {"gan": {**GAN, "start_batch": 1000}, "init_from": str(start), "init_optimisers": True}
+    whole = fit(one_clip, tmp_path / "whole", {"max_steps": 3}, SAME_BATCH, **model)
+    fit(one_clip, tmp_path / "parts", {"max_steps": 1}, SAME_BATCH, **model)
+    start.unlink()
+    capsys.readouterr()
+    parts = fit(one_clip, tmp_path / "parts", {"max_steps": 3}, SAME_BATCH, **model)
+    assert "starting from" not in capsys.readouterr().err
+    assert parts["progress"]["batches_done"] == 3
+    assert largest_difference(parts["state_dict"], whole["state_dict"]) == 0.0
+    assert any(not torch.equal(whole["state_dict"][name], value) for name, value in named_discriminators(old_run[0]))
+    assert parts["stage_record"]["training"]["init_from"] == str(start)
+    kept = yaml.safe_load((tmp_path / "parts" / "run" / "config.yaml").read_text())
+    assert kept["model"]["init_from"] == str(start)
+    assert run(tmp_path / "parts" / "c.yaml", "--resume", "false") == 2
+    assert "start of it.ckpt' does not exist" in capsys.readouterr().err
+
+
+def named_discriminators(path):
+    """The discriminators' weights of a checkpoint."""
+    state = load_checkpoint(path)["state_dict"]
+    return [(name, value) for name, value in state.items() if name.startswith("discriminators.")]
+
+
+def test_discriminators_of_another_game_are_told(old_run, capsys):
+    VocoderTraining(MEL, CONFIG, gan=replace(SMALL_GAN, game="least_squares"), init_from=old_run[0])
+    assert "discriminators (of the game hinge; this run plays least_squares)" in capsys.readouterr().err
+    VocoderTraining(MEL, CONFIG, gan=SMALL_GAN, init_from=old_run[0])
+    assert "took weights, discriminators;" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", "mispelt name", "vocoder.ckp"])
+def test_what_is_no_start_is_told_with_what_one_is(tmp_path, name):
+    with pytest.raises(
+        ValueError, match=r"init_from .* a checkpoint \(\.ckpt or \.safetensors\), a folder of pub"
+    ) as seen:
+        VocoderTraining(MEL, replace(CONFIG, prior=False), init_from=tmp_path / name)
+    assert "or a hub name (owner/name)" in str(seen.value)
+    assert "\n" not in str(seen.value)
+
+
+def test_crops_too_short_for_the_mel_or_the_listeners_are_named(one_clip, tmp_path, capsys):
+    assert run(write_config(one_clip, tmp_path / "a", {}, {"segment_seconds": 0.005}, {})) == 2
+    assert "data.segment_seconds: expected at least" in capsys.readouterr().err
+    cqt = {"cqt_bins": [24], "cqt_octaves": 7, "cqt_hop_length": 64, "cqt_channels": 2}
+    assert run(write_config(one_clip, tmp_path / "b", {}, {}, {"gan": {**GAN, **cqt}})) == 2
+    assert "the longest atom lasts" in capsys.readouterr().err
+
+
+def test_the_next_command_quotes_its_paths(one_clip, tmp_path, capsys):
+    clips = tmp_path / "my clips"
+    clips.mkdir()
+    for path in one_clip.iterdir():
+        (clips / path.name).write_bytes(path.read_bytes())
+    fit(clips, tmp_path / "a run", {"max_steps": 1}, SAME_BATCH)
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("next: "))
+    best = str(tmp_path / "a run" / "run" / "best.ckpt")
+    assert shlex.split(line)[4:] == ["--checkpoint", best, "--audio", str(clips)]
 
 
 @pytest.mark.parametrize("source", ["no/such.ckpt", "no_such_folder"])

@@ -1,10 +1,13 @@
 """The constant-Q listener: hears pitch where it is, tells detuned from tuned, bears silence, keeps no constants."""
 
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 
-from vocoder.cqt_discriminator import CqtDiscriminator
-from vocoder.discriminators import Discriminators, GanConfig
+from vocoder.cqt_discriminator import CqtDiscriminator, longest_atom
+from vocoder.discriminators import Discriminators, GanConfig, check_crops
 from vocoder.losses import discriminator_hinge
 
 RATE = 16000
@@ -98,3 +101,29 @@ def test_numbers_are_checked(values, says):
 def test_it_needs_the_sample_rate():
     with pytest.raises(ValueError, match="sample_rate"):
         Discriminators(CONFIG)
+
+
+@pytest.mark.parametrize(("bins", "octaves"), [(12, 5), (24, 4)])
+def test_the_longest_atom_is_as_long_as_that_of_the_transform(bins, octaves):
+    listener = CqtDiscriminator(RATE, bins, octaves, 256, 2)
+    transform = listener._nnaudio(torch.device("cpu"))
+    # Kernels are those of the top octave; the lowest octave is computed at a rate that was halved for each one above.
+    kernel = (transform.cqt_kernels_real.square() + transform.cqt_kernels_imag.square())[0, 0]
+    lasting = int((kernel > 0).sum()) / RATE * 2 ** (octaves - 1)
+    assert longest_atom(RATE, bins, octaves) == pytest.approx(lasting, rel=0.05)
+
+
+def test_crops_shorter_than_the_longest_atom_are_refused():
+    lasting = longest_atom(44100, 48, 8)
+    assert lasting == pytest.approx(0.798, abs=0.001)
+    config = GanConfig(1, cqt_bins=(24, 48))
+    with pytest.raises(ValueError, match=r"gan\.cqt_octaves: .* lasts 0\.798 s, .* data\.segment_seconds, got 0\.500"):
+        check_crops(config, 22050, 44100)
+    check_crops(config, 36000, 44100)
+    check_crops(GanConfig(1), 2048, 44100)
+
+
+def test_the_config_that_ships_fits_its_crops():
+    page = yaml.safe_load(Path("configs/oneshots/vocoder_gan.yaml").read_text())
+    gan = GanConfig(**{key: tuple(v) if isinstance(v, list) else v for key, v in page["model"]["gan"].items()})
+    check_crops(gan, round(44100 * page["data"]["segment_seconds"]), 44100)

@@ -40,10 +40,10 @@ def test_chart_table_and_comparison(runs, tmp_path, capsys):
     ]
     assert float(rows[1]["mel_distance"]) == pytest.approx(0.6)
     text = capsys.readouterr().out
-    # At the 1.2 processor minutes of the shorter run the first had validated at 1.0: 0.6 against 1.2.
+    # At the 1.2 processor minutes of the shorter run the first stood between 0.6 (at 1.0) and 0.4 (at 1.5).
     assert "after 1.2 cpu minutes" in text
-    assert "1.200 of Griffin-Lim" in text
-    assert "the first run is 50 % lower" in text
+    assert "1.020 of Griffin-Lim" in text
+    assert "the first run is 57 % lower" in text
 
 
 def test_wall_minutes_on_request(runs, tmp_path, capsys):
@@ -96,3 +96,29 @@ def test_refused_in_one_line(tmp_path, monkeypatch, capsys, options, says):
     found = capsys.readouterr().err.strip()
     assert says in found
     assert "\n" not in found
+
+
+def test_between_two_validations_the_logarithm_of_the_distance_is_linear(runs):
+    points = read_run(Path(runs[0]))
+    # Half way from 0.6 to 0.4: their geometric mean, not the 0.6 of the validation before.
+    assert at(points, "cpu_minutes", 1.25).mel_distance == pytest.approx((0.6 * 0.4) ** 0.5)
+    assert at(points, "cpu_minutes", 1.0).mel_distance == pytest.approx(0.6)
+    assert at(points, "cpu_minutes", 9.0) == points[-1]
+
+
+@pytest.mark.parametrize("out", ["/proc/x/c.png", "afile/c.png", "folder.png"])
+def test_a_chart_that_cannot_be_written_is_one_line(runs, tmp_path, monkeypatch, capsys, out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "afile").touch()
+    (tmp_path / "folder.png").mkdir()
+    assert run_command(curves, ["--out", out, "--runs", *runs], several=["runs"]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("error: out: ")
+    assert out in said
+    assert "\n" not in said
+
+
+def test_a_run_named_twice_is_refused(runs, tmp_path, capsys):
+    again = str(Path(runs[0]) / ".." / "fast")
+    assert run_command(curves, ["--out", str(tmp_path / "c.png"), "--runs", *runs, again], several=["runs"]) == 2
+    assert "is named twice; name each folder once" in capsys.readouterr().err
