@@ -35,7 +35,7 @@ def test_any_contract_any_length(mel, frames, refinements, clock, level):
     assert waveform.shape == (1, mel.num_samples(frames))
     assert waveform.isfinite().all()
     # More frames behind leave the beginning as it was.
-    more = model.decode(torch.cat([log_mel, torch.randn(1, mel.n_mels, 12)], dim=2))
+    more = model.decode(torch.cat([log_mel, torch.randn(1, mel.n_mels, 12) + level], dim=2))
     kept = mel.num_samples(max(0, frames - model.receptive_field()))
     if kept > 0:
         scale = float(waveform.abs().max())
