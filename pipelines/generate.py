@@ -4,13 +4,13 @@ The audio paths are printed on standard output, one a line; everything else goes
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
-from training.command import answer, run_command, say
+from training.command import answer, one_line, run_command, say
 from training.device import Device, Precision
 
 VOCODER_OPTION = "--vocoder."
@@ -190,18 +190,22 @@ def split_vocoder_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[s
     return rest, taken
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Entry of `generate.py`, `python -m pipelines.generate` and `melisma generate`."""
+def run_with_vocoder(
+    function: Callable[..., Any], arguments: list[str] | None, program: str, lists: tuple[str, ...] = ()
+) -> int:
+    """Run a command whose `vocoder_arguments` are written `--vocoder.NAME VALUE`; returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         rest, taken = split_vocoder_arguments(given)
     except (ValueError, yaml.YAMLError) as error:
-        say(f"error: {error}")
+        say(f"error: {one_line(error)}")
         return 2
+    return run_command(function, rest, lists=lists, program=program, fixed={"vocoder_arguments": taken or None})
 
-    return run_command(
-        generate, rest, lists=("prompt",), program="generate.py", fixed={"vocoder_arguments": taken or None}
-    )
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry of `generate.py`, `python -m pipelines.generate` and `melisma generate`."""
+    return run_with_vocoder(generate, arguments, "generate.py", lists=("prompt",))
 
 
 if __name__ == "__main__":

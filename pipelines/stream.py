@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from audio.files import audio_rate
@@ -22,10 +21,10 @@ from audio.streaming import read_blocks, write_blocks
 from audio.windows import Chain
 from autoencoder.model import MelVAE
 from pipelines.bundle import Bundle
-from pipelines.generate import VOCODER_OPTION, split_vocoder_arguments
+from pipelines.generate import VOCODER_OPTION, run_with_vocoder
 from pipelines.process_memory import peak_mib
 from pipelines.streaming import sound_to_sound
-from training.command import answer, one_line, run_command, say
+from training.command import answer
 from vocoder.loading import load_vocoder
 from vocoder.streaming import BLOCK_FRAMES
 
@@ -148,14 +147,7 @@ def _count(timing: Timing, seconds: float, samples: int, speaks: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of `python -m pipelines.stream`."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        rest, taken = split_vocoder_arguments(given)
-    except (ValueError, yaml.YAMLError) as error:
-        say(f"error: {one_line(error)}")
-        return 2
-    fixed = {"vocoder_arguments": taken or None}
-    return run_command(stream, rest, program="python -m pipelines.stream", fixed=fixed)
+    return run_with_vocoder(stream, arguments, "python -m pipelines.stream")
 
 
 if __name__ == "__main__":
