@@ -33,6 +33,8 @@ class LatentSpec:
         mel: contract of the mel that was encoded.
         encoder_fingerprint: of the encoder's weights; latents of another encoder are stale.
         silence: the latent frame of digital silence, per channel (raw), used to pad clips in time.
+        gains: per channel, how far the decoded log-mel moves when it moves by one standard deviation, in nats (root
+            mean square); empty where it was not measured.
     """
 
     channels: int
@@ -42,6 +44,7 @@ class LatentSpec:
     mel: MelConfig
     encoder_fingerprint: str
     silence: tuple[float, ...]
+    gains: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the statistics: forgotten ones must not pass."""
@@ -52,6 +55,9 @@ class LatentSpec:
                 raise ValueError(f"LatentSpec.{name}: expected {self.channels} finite numbers, got {values}")
         if min(self.std) <= 0.0:
             raise ValueError("LatentSpec.std: expected positive numbers")
+        object.__setattr__(self, "gains", tuple(float(value) for value in self.gains))
+        if self.gains and (len(self.gains) != self.channels or not min(self.gains) > 0.0):
+            raise ValueError(f"LatentSpec.gains: expected {self.channels} positive numbers or none, got {self.gains}")
 
     @property
     def latent_rate(self) -> float:
@@ -82,7 +88,7 @@ class LatentSpec:
     def to_dict(self) -> dict[str, Any]:
         """Plain containers."""
         values = asdict(self)
-        values |= {name: list(values[name]) for name in ("mean", "std", "silence")}
+        values |= {name: list(values[name]) for name in ("mean", "std", "silence", "gains")}
         return values
 
     @classmethod

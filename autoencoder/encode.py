@@ -30,6 +30,10 @@ from training.device import Device, choose_device
 PART_PIECES = 200
 # Grows when the same plan gives other numbers.
 PARTS_FORMAT = 1
+# Training clips on which the worth of each channel is measured, and latent frames of each.
+GAIN_CLIPS, GAIN_FRAMES = 64, 24
+# How far a channel is moved for that, in its standard deviations.
+GAIN_STEP = 0.5
 
 
 def encode(
@@ -211,24 +215,51 @@ def _latent_file(
             kept.append((row.mean[:, : row.inside].double(), row.std[:, : row.inside].double()))
     means, stds = (torch.cat(column, dim=1) for column in zip(*kept, strict=True))
     variance = means.var(dim=1) + stds.square().mean(dim=1)
+    std = variance.sqrt()
     spec = LatentSpec(
         channels=network.config.latent_channels,
         frames_per_latent=network.config.frames_per_latent,
         mean=tuple(means.mean(dim=1).tolist()),
-        std=tuple(variance.sqrt().tolist()),
+        std=tuple(std.tolist()),
         mel=network.mel,
         encoder_fingerprint=network.record.parts["encoder"] if network.record else "",
         silence=tuple(silence.tolist()),
+        gains=tuple(channel_gains(network, [row[0] for row in kept], std).tolist()),
     )
     mean = torch.cat([row.mean for row in encoded], dim=1).half()
-    std = torch.cat([row.std for row in encoded], dim=1).half()
+    spread = torch.cat([row.std for row in encoded], dim=1).half()
     lineage = {
         "autoencoder": network.record.fingerprint if network.record else "",
         "data": folder.fingerprint(),
         "clips": len(folder.split("train")),
         "licences": folder.licences(),
     }
-    return LatentFile(spec, tuple(rows), mean, std, lineage)
+    return LatentFile(spec, tuple(rows), mean, spread, lineage)
+
+
+@torch.inference_mode()
+def channel_gains(network: MelVAE, means: Sequence[Tensor], std: Tensor) -> Tensor:
+    """What each latent channel is worth: how far the decoded log-mel moves with it, in nats, `(channels,)`.
+
+    Each channel in turn is moved up or down by half a standard deviation, frame by frame at random.
+
+    Args:
+        network: decodes.
+        means: raw latents of the frames inside clips, `(channels, latent_frames)` each, at least one frame in all.
+        std: of each channel.
+    """
+    generator = torch.Generator().manual_seed(0)
+    device = next(network.parameters()).device
+    frames = torch.cat([row[:, :GAIN_FRAMES] for row in means[:: -(-len(means) // GAIN_CLIPS)]], dim=1).float()
+    latents = frames[None].to(device)
+    plain = network.decode(latents)
+    gains = []
+    for channel, size in enumerate(std.tolist()):
+        signs = torch.randint(2, (frames.shape[1],), generator=generator) * 2.0 - 1.0
+        moved = latents.clone()
+        moved[0, channel] += GAIN_STEP * size * signs.to(latents)
+        gains.append((network.decode(moved) - plain).square().mean().sqrt() / GAIN_STEP)
+    return torch.stack(gains).clamp(min=1e-6).cpu()
 
 
 def _row(piece: _Piece, root: Path, first: int, frames: int) -> LatentClip:

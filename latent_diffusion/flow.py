@@ -22,6 +22,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from audio.latents import LatentSpec
 from latent_diffusion.paths import PathConfig, alpha_sigma, log_snr
 
 Prediction = Literal["velocity", "noise", "v"]
@@ -221,15 +222,40 @@ def loss_weights(time: Tensor, path: PathConfig, prediction: str, config: TimeCo
     return (weight / (ratio if prediction == "noise" else ratio + 1.0)).to(time)
 
 
-def masked_mean_square(error: Tensor, valid_frames: Tensor) -> Tensor:
+def channel_weights(spec: LatentSpec, power: float) -> Tensor | None:
+    """How much the squared error of each channel counts, `(channels,)` with mean 1; None where all count alike.
+
+    White latents are all of unit size, whatever they are worth: one channel may move the log-mel by nats, another by
+    hundredths. The best prediction is the same under any weights; what a small network spends itself on is not.
+
+    Args:
+        spec: holds the channels' gains.
+        power: 0 is none, 2 is the squared error of the decoded log-mel as far as channels act alone.
+
+    Raises:
+        ValueError: a power outside [0, 2], or latents whose gains were not measured.
+    """
+    if not 0.0 <= power <= 2.0:
+        raise ValueError(f"channel_weighting: expected 0 to 2, got {power}")
+    if power == 0.0:
+        return None
+    if not spec.gains:
+        raise ValueError("channel_weighting: these latents hold no gains; encode them again, or set it to 0")
+    weights = torch.tensor(spec.gains) ** power
+    return weights / weights.mean()
+
+
+def masked_mean_square(error: Tensor, valid_frames: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean of the squared error over the valid frames of each row, `(batch,)`.
 
     Args:
         error: `(batch, channels, latent_frames)`.
         valid_frames: `(batch,)`, at least 1.
+        weights: of each channel, `(channels,)` with mean 1; all alike when left out.
     """
     mask = frame_mask(valid_frames, error.shape[-1])[:, None]
-    return (error.square() * mask).sum(dim=(1, 2)) / (valid_frames * error.shape[1])
+    weighed = error.square() * mask if weights is None else error.square() * mask * weights.to(error)[:, None]
+    return weighed.sum(dim=(1, 2)) / (valid_frames * error.shape[1])
 
 
 def frame_mask(valid_frames: Tensor, frames: int) -> Tensor:

@@ -25,6 +25,7 @@ from latent_diffusion.data import (
 )
 from latent_diffusion.flow import (
     TimeConfig,
+    channel_weights,
     draw_times,
     fixed_times,
     frame_mask,
@@ -135,6 +136,8 @@ class LatentDiffusionTraining(StageTraining):
         path: between noise and data.
         prediction: velocity (rectified_flow), noise or v (variance_preserving).
         times: which times are trained.
+        channel_weighting: an error in a channel weighs its gain (what it is worth in nats of log-mel) to this power;
+            0 weighs all alike, 2 as the decoded log-mel would.
         text_encoder: `minilm`, or `huggingface:NAME`.
         condition_dropout: how often parts of a condition are left unsaid.
         kernel_clips: generated at every validation for the kernel distance; 0 turns it off.
@@ -164,6 +167,7 @@ class LatentDiffusionTraining(StageTraining):
         path: PathConfig = PathConfig(),  # noqa: B008
         prediction: str = "velocity",
         times: TimeConfig = TimeConfig(),  # noqa: B008
+        channel_weighting: float = 0.0,
         text_encoder: str = "minilm",
         condition_dropout: ConditionDropout = ConditionDropout(),  # noqa: B008
         kernel_clips: int = 96,
@@ -182,6 +186,7 @@ class LatentDiffusionTraining(StageTraining):
         self.model.preconditioner.measure(*training_frames(file))
         self.latents_path = Path(latents)
         self.times = times
+        self.channel_weights = channel_weights(file.spec, channel_weighting)
         self.condition_dropout = condition_dropout
         self.decoder = decoder
         self.compile_network = compile_network
@@ -270,7 +275,7 @@ class LatentDiffusionTraining(StageTraining):
         mask = frame_mask(frames, latents.shape[-1])
         predicted = self.model(noisy, time, self.model.conditioner(inputs), mask)
         wanted = target(latents, noise, time, config.path, config.prediction)
-        return masked_mean_square(predicted.float() - wanted, frames)
+        return masked_mean_square(predicted.float() - wanted, frames, self.channel_weights)
 
     def _sample(self, batch: dict[str, Tensor], solver_steps: int) -> Tensor:
         """Whitened latents for the captions, lengths and noise of a validation batch."""

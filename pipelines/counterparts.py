@@ -6,7 +6,6 @@ listened to, read by any command, and filled up after a kill: what is there is n
 """
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,11 @@ import numpy as np
 
 from audio.dataset import METADATA_NAME, Clip
 from audio.files import write_aside, write_audio
-from pipelines.pitch import parse_pitch
+from pipelines.pitch import named_pitch
 from pipelines.request import SHORTEST_SECONDS, Job, Request
 from pipelines.text_to_audio import TextToAudioPipeline
 
 PLAN_NAME = "counterparts.json"
-NOTE_NAME = re.compile(r"\b[A-G](?:#|b)?-?\d\b")
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,6 @@ def counterpart_prompt(clip: Clip, number: int) -> str:
     captions = [text for text in clip.captions if named_pitch(text) == clip.pitch] if clip.pitch is not None else []
     captions = captions or list(clip.captions)
     return captions[number % len(captions)]
-
-
-def named_pitch(text: str) -> float | None:
-    """The MIDI number of the note that a text names, such as `C4` or `F#3`; None where it names none."""
-    found = NOTE_NAME.search(text)
-    return parse_pitch(found[0]) if found else None
 
 
 def make_counterparts(

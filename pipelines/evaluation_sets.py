@@ -10,7 +10,8 @@ from rich.progress import Progress as Bar
 from audio.dataset import AudioFolder
 from audio.files import audio_rate
 from evaluation.measurements import Subject
-from pipelines.counterparts import make_counterparts, named_pitch
+from pipelines.counterparts import make_counterparts
+from pipelines.pitch import named_pitch
 from pipelines.reference import Reference
 from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import say

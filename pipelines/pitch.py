@@ -4,6 +4,9 @@ import math
 import re
 
 NOTE = re.compile(r"^([A-Ga-g])([#♯b♭]?)(-?\d)$")
+# Inside a text only capitals count: "a 4" is no note.
+NOTE_IN_TEXT = re.compile(r"\b([A-G])(#|♯|b|♭| sharp | flat )?(-?\d)\b|\b(middle) C\b")
+MIDDLE_C = 60.0
 SEMITONES = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 
 
@@ -29,3 +32,21 @@ def parse_pitch(text: str) -> float:
     if not 0.0 <= midi <= 127.0:
         raise ValueError(f"pitch: expected MIDI 0 to 127, got '{text}' ({midi:.1f})")
     return midi
+
+
+def named_pitch(text: str) -> float | None:
+    """The MIDI number of the first note that a text names, such as `C4`, `F#3`, `E flat 5` or `middle C`.
+
+    None where it names none, or one outside MIDI 0 to 127.
+    """
+    found = NOTE_IN_TEXT.search(text)
+    if found is None:
+        return None
+    step, accidental, octave, middle = found.groups()
+    if middle:
+        return MIDDLE_C
+    sign = {" sharp ": "#", " flat ": "b"}.get(accidental, accidental or "")
+    try:
+        return parse_pitch(f"{step}{sign}{octave}")
+    except ValueError:
+        return None

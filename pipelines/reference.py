@@ -26,7 +26,8 @@ from evaluation.classifier import PICTURE, PICTURE_SECONDS, Classifier, Classifi
 from evaluation.measurements import Ears, Measurements, Subject
 from evaluation.prompt_scores import LEAST_OVER_CHANCE, LEAST_REAL_ACCURACY, by_family, trusted_accuracy
 from latent_diffusion.text import CaptionTable, text_encoder
-from pipelines.counterparts import counterpart_prompt, named_pitch
+from pipelines.counterparts import counterpart_prompt
+from pipelines.pitch import named_pitch
 
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
 FEWEST_IN_CLASS = 20

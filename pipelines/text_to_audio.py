@@ -19,6 +19,7 @@ from autoencoder.model import MelVAE
 from latent_diffusion.model import LatentDiffusion
 from pipelines.bundle import Bundle, Defaults
 from pipelines.compatibility import check_latents, check_vocoder
+from pipelines.pitch import named_pitch
 from pipelines.request import SHORTEST_SECONDS, AudioOutput, Job, Request, settle
 from pipelines.resources import DEFAULT_BUNDLE, resource
 from pipelines.shaping import clip_noise, finish
@@ -240,7 +241,7 @@ class TextToAudioPipeline:
         noise = torch.zeros(len(jobs), spec.channels, max(frames))
         for row, job in enumerate(jobs):
             noise[row, :, : frames[row]] = clip_noise(settings["seed"], job.index, spec.channels, frames[row])
-        numbers = [{**job.numbers, "seconds": job.seconds} for job in jobs]
+        numbers = [{**self._named_numbers(job.prompt), **job.numbers, "seconds": job.seconds} for job in jobs]
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             condition = self.diffusion.encode_conditions(
                 [job.prompt for job in jobs], [job.label for job in jobs], numbers
@@ -254,6 +255,15 @@ class TextToAudioPipeline:
                 valid_frames=None if min(frames) == max(frames) else torch.tensor(frames),
                 on_step=on_step,
             )
+
+    def _named_numbers(self, prompt: str) -> dict[str, float]:
+        """The note that a prompt names, as a number; nothing where the model knows no such note.
+
+        A number says it better than a word: it is what training knew of every note, however its caption was put.
+        """
+        pitch = named_pitch(prompt)
+        low, high = self.diffusion.config.conditioning.number_ranges.get("pitch", (0.0, -1.0))
+        return {"pitch": pitch} if pitch is not None and low <= pitch <= high else {}
 
     def vocode(self, log_mel: Tensor) -> Tensor:
         """Log-mel `(batch, n_mels, frames)` of the autoencoder's contract to `(batch, samples)`.

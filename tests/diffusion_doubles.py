@@ -90,6 +90,7 @@ def latent_file(path: Path, mel: MelConfig, clips: int = 24, channels: int = 4) 
         mel=mel,
         encoder_fingerprint="0123456789abcdef",
         silence=(0.25,) * channels,
+        gains=(0.5,) * channels,
     )
     lineage = {"autoencoder": "aaaa", "data": "dddd", "licences": ["CC0-1.0"]}
     LatentFile(description, tuple(rows), mean.half(), torch.full_like(mean, 0.1).half(), lineage).save(path)

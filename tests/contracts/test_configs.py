@@ -62,7 +62,7 @@ def latent_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         LatentClip(start, 20, (f"a {name}",), numbers, name, name, "test", False, split, f"{name}.wav")
         for start, name, split in ((0, "bell", "train"), (20, "kick", "validation"))
     )
-    spec = LatentSpec(32, 2, (0.0,) * 32, (1.0,) * 32, mel, "0123456789abcdef", (0.0,) * 32)
+    spec = LatentSpec(32, 2, (0.0,) * 32, (1.0,) * 32, mel, "0123456789abcdef", (0.0,) * 32, (1.0,) * 32)
     mean = torch.randn(32, 40, generator=generator)
     path = tmp_path_factory.mktemp("latents") / "latents.safetensors"
     LatentFile(spec, clips, mean, torch.full_like(mean, 0.1), {"licences": ["CC0"]}).save(path)

@@ -99,6 +99,13 @@ def stop_after_parsing(function: Any, arguments: Any = None, **options: Any) -> 
     raise Parsed
 
 
+def replace_everywhere(name: str, original: Any, double: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a double in the place of a function, also in the modules that have imported it by name before."""
+    for module in list(sys.modules.values()):
+        if vars(module).get(name) is original:
+            monkeypatch.setattr(module, name, double)
+
+
 def parse(module: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Hand a command line to the module's own parser.
 
@@ -107,8 +114,8 @@ def parse(module: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) ->
     """
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", [module, *arguments])
-    monkeypatch.setattr(training.command, "run_command", stop_after_parsing)
-    monkeypatch.setattr(training.cli, "StageCLI", ParsedOnly)
+    replace_everywhere("run_command", training.command.run_command, stop_after_parsing, monkeypatch)
+    replace_everywhere("StageCLI", training.cli.StageCLI, ParsedOnly, monkeypatch)
     with warnings.catch_warnings():
         # Modules that a test has imported before run once more here.
         warnings.simplefilter("ignore")
@@ -150,6 +157,13 @@ def test_commands_are_understood(page: str, words: list[str], monkeypatch: pytes
         if re.fullmatch(r"(configs|docs|benchmarks)/\S+", word):
             assert (ROOT / word).exists(), f"{page}: {word} does not exist"
     parse(*ours, monkeypatch)
+
+
+def test_a_command_is_understood_where_its_neighbours_were_imported_before(monkeypatch: pytest.MonkeyPatch):
+    import pipelines.generate  # noqa: F401 (`pipelines.stream` runs through a function of it)
+
+    words = next(words for _, words in commands() if words[:3] == ["python", "-m", "pipelines.stream"])
+    parse(words[2], words[3:], monkeypatch)
 
 
 def test_a_wrong_option_would_be_found(monkeypatch: pytest.MonkeyPatch):

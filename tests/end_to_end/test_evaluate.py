@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from audio.files import read_audio, write_audio
-from pipelines.counterparts import counterpart_prompt, make_counterparts, named_pitch
+from pipelines.counterparts import counterpart_prompt, make_counterparts
 from pipelines.evaluate import main
 from pipelines.reference import Reference, real_subjects
 from pipelines.text_to_audio import TextToAudioPipeline
@@ -218,5 +218,3 @@ def test_captions_that_name_a_note_are_preferred() -> None:
 
     clip = Clip(Path("x.wav"), ("a bright bell", "bell, C#4", "bell at C#4, loud"), 1.0, -10.0, 900.0, pitch=61.0)
     assert [counterpart_prompt(clip, number) for number in range(3)] == ["bell, C#4", "bell at C#4, loud", "bell, C#4"]
-    assert named_pitch("a low C-1 tone") == 0.0
-    assert named_pitch("an A flat organ") is None

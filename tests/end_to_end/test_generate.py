@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from pipelines import TextToAudioPipeline
 from pipelines.generate import main
@@ -94,6 +95,20 @@ def test_prompts_file_pitch_numbers_and_label(small_bundle: Path, tmp_path: Path
     assert pages[0]["settings"]["pitch"] == 69.0
     assert pages[0]["settings"]["loudness"] == -12.0
     assert pages[0]["settings"]["label"] == "kick"
+
+
+def test_a_note_in_the_words_is_a_number_too(small_bundle: Path) -> None:
+    pipeline = TextToAudioPipeline.from_pretrained(small_bundle, device="cpu")
+    said, asked, other = (
+        pipeline("a bell, A4", seed=5, seconds=0.4, pitch=pitch).waveforms for pitch in (None, 69.0, 60.0)
+    )
+    assert torch.equal(said, asked)
+    # A number that was asked for outweighs the words.
+    assert (said - other).abs().max() > 1e-3
+    # A note that the model does not know is left to the words; as a number it is refused.
+    assert pipeline("a bell, C9", seed=5, seconds=0.4).waveforms.isfinite().all()
+    with pytest.raises(ValueError, match="pitch"):
+        pipeline("a bell", seed=5, seconds=0.4, pitch=120.0)
 
 
 def test_vocoders_swap_in(small_bundle: Path, stage_files: dict[str, Path], tmp_path: Path, lines) -> None:

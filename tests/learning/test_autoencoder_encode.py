@@ -4,9 +4,11 @@ import shutil
 from pathlib import Path
 
 import soundfile
+import torch
 
 from audio.latents import LatentFile
 from autoencoder import encode, parts
+from autoencoder.model import MelVAE, MelVAEConfig
 
 
 class Counting(encode._Encoder):
@@ -83,3 +85,20 @@ def test_one_process_at_a_time(sonic_pi_folder, stage_files, tmp_path, monkeypat
         assert encode.main([*words, "--max_seconds", "0.3", "--device", "cpu"]) == 2
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith("error: another process encodes into")
     assert not out.exists()
+
+
+def test_gains_are_what_a_channel_moves_in_nats(mel) -> None:
+    network = MelVAE(mel, MelVAEConfig(4, width=8, encoder_blocks=(0, 0), decoder_blocks=(0, 0), linear_path=True))
+    columns = network.decoder.linear.mix.weight[..., 0].detach()
+    std = torch.tensor([1.0, 2.0, 0.1, 1e-9])
+    means = [torch.randn(4, 7), torch.randn(4, 30), torch.randn(4, 1)]
+    # The network beside the linear map starts at zero: what moves is a column, as often as the mel has numbers.
+    expected = std * columns.square().mean(dim=0).sqrt() * network.config.mel_std
+    assert torch.allclose(encode.channel_gains(network, means, std), expected.clamp(min=1e-6), rtol=1e-3)
+
+
+def test_encoded_folders_tell_the_gains(sonic_pi_folder, stage_files, tmp_path, monkeypatch) -> None:
+    run(monkeypatch, stage_files, sonic_pi_folder, tmp_path / "latents.safetensors")
+    gains = LatentFile.load(tmp_path / "latents.safetensors").spec.gains
+    assert len(gains) == 8
+    assert min(gains) > 1e-4

@@ -1,12 +1,16 @@
 """Identities that hold on every path at every time."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audio.mel import MelConfig
 from latent_diffusion.flow import (
     TimeConfig,
+    channel_weights,
     check_prediction,
     data_and_noise,
     draw_times,
@@ -21,6 +25,7 @@ from latent_diffusion.flow import (
 )
 from latent_diffusion.paths import PathConfig, alpha_sigma, discrete_betas, log_snr
 from tests.diffusion_doubles import COSINE, FLOW, LINEAR
+from tests.diffusion_doubles import spec as latent_spec
 
 CASES = [(FLOW, "velocity"), (LINEAR, "noise"), (LINEAR, "v"), (COSINE, "noise"), (COSINE, "v")]
 TIMES = torch.linspace(0.0, 1.0, 1001, dtype=torch.float64)
@@ -146,6 +151,26 @@ def test_masked_mean_square_does_not_see_padding() -> None:
     spoilt = torch.where(frame_mask(frames, 10)[:, None], error, 1e6)
     expected = [float(error[row, :, : int(count)].square().mean()) for row, count in enumerate(frames)]
     assert masked_mean_square(spoilt, frames).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_channels_weigh_what_they_are_worth(mel: MelConfig) -> None:
+    spec = replace(latent_spec(mel, 3), gains=(4.0, 1.0, 0.25))
+    assert channel_weights(spec, 0.0) is None
+    for power in (0.5, 1.0, 2.0):
+        weights = channel_weights(spec, power)
+        assert weights is not None
+        assert weights.mean() == pytest.approx(1.0)
+        assert weights[0] / weights[1] == pytest.approx(4.0**power)
+        assert weights[1] / weights[2] == pytest.approx(4.0**power)
+    error = torch.randn(2, 3, 5)
+    weights = torch.tensor([2.0, 1.0, 0.0])
+    expected = [float((2.0 * row[0, :n].square().mean() + row[1, :n].square().mean()) / 3.0) for row, n in
+                zip(error, (5, 2), strict=True)]  # fmt: skip
+    assert masked_mean_square(error, torch.tensor([5, 2]), weights).tolist() == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="hold no gains"):
+        channel_weights(latent_spec(mel, 3), 1.0)
+    with pytest.raises(ValueError, match="channel_weighting: expected 0 to 2, got 3"):
+        channel_weights(spec, 3.0)
 
 
 @pytest.mark.parametrize(("path", "prediction"), [(FLOW, "noise"), (FLOW, "v"), (COSINE, "velocity"), (LINEAR, "x")])

@@ -32,10 +32,23 @@ def test_seconds_become_latent_frames_rounded_up(spec: LatentSpec) -> None:
     assert spec.num_latent_frames(0.001) == 1
 
 
-@pytest.mark.parametrize("broken", [{"std": (1.0, 0.0)}, {"mean": (1.0,)}, {"mean": (1.0, float("nan"))}])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *({"std": (1.0, 0.0)}, {"mean": (1.0,)}, {"mean": (1.0, float("nan"))}),
+        *({"gains": (1.0,)}, {"gains": (1.0, 0.0)}, {"gains": (float("nan"), 1.0)}),
+    ],
+)
 def test_forgotten_statistics_do_not_pass(broken: dict[str, object], spec: LatentSpec) -> None:
     with pytest.raises(ValueError, match="LatentSpec"):
         replace(spec, **broken)
+
+
+def test_descriptions_from_before_gains_still_load(spec: LatentSpec) -> None:
+    values = spec.to_dict()
+    assert LatentSpec.from_dict({**values, "gains": [2.0, 0.5]}).gains == (2.0, 0.5)
+    del values["gains"]
+    assert LatentSpec.from_dict(values) == spec
 
 
 def test_a_file_comes_back_whole_and_a_broken_one_is_refused(tmp_path: Path, spec: LatentSpec) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.pitch import parse_pitch
+from pipelines.pitch import named_pitch, parse_pitch
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,21 @@ def test_pitches(text: str, midi: float) -> None:
 def test_what_is_no_pitch_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="pitch: expected"):
         parse_pitch(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "midi"),
+    [
+        *(("a bright piano, F#3", 54), ("Bb2 on a warm organ", 46), ("a low C-1 tone", 0), ("flute at C sharp 4", 61)),
+        *(("a single bell note at E flat 5", 75), ("piano middle C", 60), ("C4 and then D4", 60), ("C♯4", 61)),
+    ],
+)
+def test_the_first_note_of_a_text_is_found(text: str, midi: float) -> None:
+    assert named_pitch(text) == midi
+
+
+@pytest.mark.parametrize(
+    "text", ["an A flat organ", "a 4 bar loop", "an 808 kick", "c4 explosive", "G", "C44", "C-2", ""]
+)
+def test_a_text_without_a_note_names_none(text: str) -> None:
+    assert named_pitch(text) is None
