@@ -166,6 +166,7 @@ class LatentDiffusion(nn.Module):
         on_step: OnStep | None = None,
         start: Tensor | None = None,
         start_time: float = 0.0,
+        guidance_interval: tuple[float, float] = (0.0, 1.0),
     ) -> Tensor:
         """Make latents out of noise, or finish given ones from somewhere on the way.
 
@@ -180,6 +181,7 @@ class LatentDiffusion(nn.Module):
             start: raw latents, as many as noise; they are mixed with it as the path has them at `start_time`, and the
                 steps lead from there to 1.
             start_time: 0 is noise alone; only with `start`.
+            guidance_interval: first and last time at which guidance acts.
 
         Returns:
             raw latents of the same shape; beyond a row's valid frames, those of silence.
@@ -197,7 +199,7 @@ class LatentDiffusion(nn.Module):
             valid_frames = valid_frames.to(self.device)
             mask = frame_mask(valid_frames, noise.shape[-1])
             noise = noise * mask[:, None]
-        field = self._field(condition, guidance_scale, mask)
+        field = self._field(condition, guidance_scale, guidance_interval, mask)
         if solver in FLOW_SOLVERS:
             whitened = FLOW_SOLVERS[solver](field, noise, times, on_step)
         else:
@@ -238,7 +240,9 @@ class LatentDiffusion(nn.Module):
             return ddim(denoiser, noise, times, path, on_step)
         return ancestral(denoiser, noise, times, path, row_noise(noise, valid_frames), on_step)
 
-    def _field(self, condition: Condition, guidance_scale: float, mask: Tensor | None) -> Field:
+    def _field(
+        self, condition: Condition, guidance_scale: float, interval: tuple[float, float], mask: Tensor | None
+    ) -> Field:
         """The guided network as a function of noisy latents and time."""
         doubled = None if mask is None else torch.cat([mask, mask])
 
@@ -248,7 +252,7 @@ class LatentDiffusion(nn.Module):
             predicted: Tensor = self(latents, time, own, own_mask)
             return predicted.float()
 
-        return guided_field(conditioned, condition, self.null_condition(len(condition)), guidance_scale)
+        return guided_field(conditioned, condition, self.null_condition(len(condition)), guidance_scale, interval)
 
     def _fitting_solver(self, solver: str | None) -> str:
         fitting = self.solver_names()

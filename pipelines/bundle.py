@@ -19,7 +19,7 @@ from audio.files import file_hash, write_aside
 from training.checkpoint import KINDS, StageRecord, load_stage, save_stage
 from training.command import answer, run_command, say
 
-BUNDLE_FORMAT = 1
+BUNDLE_FORMAT = 2
 BUNDLE_NAME = "bundle.json"
 STORED_TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -32,6 +32,7 @@ class Defaults:
         seconds: length of a clip.
         max_seconds: longest clip the model was trained for.
         guidance_scale: strength of the prompt.
+        guidance_interval: first and last time at which it acts, from 0 (noise) to 1 (data).
         solver: of the generating equation.
         solver_steps: of the solver.
     """
@@ -41,6 +42,12 @@ class Defaults:
     guidance_scale: float = 3.0
     solver: str = "euler"
     solver_steps: int = 32
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        """A page of JSON has lists where Python has tuples."""
+        first, last = self.guidance_interval
+        object.__setattr__(self, "guidance_interval", (float(first), float(last)))
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def identity(maker: MelMaker, dtype: str) -> dict[str, Any]:
     found = {"mel": pipeline.autoencoder.mel.to_dict(), "kind": maker.kind, "dtype": dtype}
     if maker.kind == "decoded":
         return {**found, "stages": {"autoencoder": stages["autoencoder"]}}
-    names = ("seed", "guidance_scale", "solver", "solver_steps")
+    names = ("seed", "guidance_scale", "guidance_interval", "solver", "solver_steps")
     numbers = {"noise_time": maker.noise_time, "variants": maker.variants}
     return {**found, "stages": stages, **{name: settings[name] for name in names}, **numbers}
 

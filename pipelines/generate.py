@@ -28,6 +28,7 @@ def generate(
     num_clips: int = 1,
     seed: int | None = None,
     guidance_scale: float | None = None,
+    guidance_interval: str | None = None,
     solver: str | None = None,
     solver_steps: int | None = None,
     autoencoder: Path | None = None,
@@ -54,6 +55,7 @@ def generate(
         num_clips: clips per prompt.
         seed: clip i of seed K is always the same clip; random, recorded and printed when left out.
         guidance_scale: how strongly the prompt is followed; 1 is off.
+        guidance_interval: from when to when, as 0.1:0.8; 0 is noise, 1 the finished sound.
         solver: such as euler, midpoint or heun.
         solver_steps: of the solver; more is slower and finer.
         autoencoder: a checkpoint of stage 1, with --diffusion, instead of --model.
@@ -82,6 +84,7 @@ def generate(
         num_clips=num_clips,
         seed=seed,
         guidance_scale=guidance_scale,
+        guidance_interval=parse_interval(guidance_interval) if guidance_interval is not None else None,
         solver=solver,
         solver_steps=solver_steps,
         pitch=parse_pitch(pitch) if pitch is not None else None,
@@ -166,6 +169,19 @@ def read_prompts(prompts: Sequence[str], file: Path | None) -> list[str]:
     if not texts:
         raise ValueError('--prompt: say what to make, such as --prompt "a deep punchy kick drum"')
     return texts
+
+
+def parse_interval(text: str) -> tuple[float, float]:
+    """`0.1:0.8` as two numbers.
+
+    Raises:
+        ValueError: not two numbers with a colon between them.
+    """
+    first, _, last = text.partition(":")
+    try:
+        return float(first), float(last)
+    except ValueError as error:
+        raise ValueError(f"guidance_interval: expected two times such as 0.1:0.8, got '{text}'") from error
 
 
 def split_vocoder_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:

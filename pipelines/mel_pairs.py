@@ -141,6 +141,7 @@ class MelMaker:
                 own,
                 pipeline.diffusion.encode_conditions([prompt], [None], [numbers]),
                 guidance_scale=self.settings["guidance_scale"],
+                guidance_interval=tuple(self.settings["guidance_interval"]),
                 solver=self.settings["solver"],
                 solver_steps=solver_steps,
                 start=start,

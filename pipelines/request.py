@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from latent_diffusion.guidance import check_interval
 from pipelines.bundle import Defaults
 
 SHORTEST_SECONDS = 0.05
@@ -25,6 +26,7 @@ class Request:
         num_clips: clips per prompt.
         seed: clip i draws its noise from (seed, i); random when left out.
         guidance_scale: 1 is no guidance.
+        guidance_interval: first and last time at which guidance acts, from 0 (noise) to 1 (data).
         solver: name of a solver that fits the model.
         solver_steps: of the solver.
         pitch: MIDI note number.
@@ -44,6 +46,7 @@ class Request:
     loudness: float | None = None
     brightness: float | None = None
     label: str | None = None
+    guidance_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def settle(
     guidance_scale = defaults.guidance_scale if request.guidance_scale is None else float(request.guidance_scale)
     if not math.isfinite(guidance_scale) or not 0.0 <= guidance_scale <= 100.0:
         raise ValueError(f"guidance_scale: expected 0 to 100, got {guidance_scale}")
+    interval = check_interval(request.guidance_interval or defaults.guidance_interval)
     solver = request.solver or (defaults.solver if defaults.solver in solver_names else solver_names[0])
     if solver not in solver_names:
         raise ValueError(f"solver: expected one of {', '.join(solver_names)}, got '{solver}'")
@@ -122,6 +126,7 @@ def settle(
         "seconds": seconds,
         "seed": seed,
         "guidance_scale": guidance_scale,
+        "guidance_interval": list(interval),
         "solver": solver,
         "solver_steps": solver_steps,
         "label": request.label,

@@ -149,8 +149,8 @@ class TextToAudioPipeline:
         Args:
             prompts: one prompt or several.
             on_step: called after every solver step of every batch.
-            settings: the further fields of `Request`: seconds, num_clips, seed, guidance_scale, solver, solver_steps,
-                pitch, loudness, brightness, label.
+            settings: the further fields of `Request`: seconds, num_clips, seed, guidance_scale, guidance_interval,
+                solver, solver_steps, pitch, loudness, brightness, label.
 
         Raises:
             ValueError: a setting out of its range.
@@ -250,6 +250,7 @@ class TextToAudioPipeline:
                 noise.to(self.device),
                 condition,
                 guidance_scale=settings["guidance_scale"],
+                guidance_interval=tuple(settings["guidance_interval"]),
                 solver=settings["solver"],
                 solver_steps=settings["solver_steps"],
                 valid_frames=None if min(frames) == max(frames) else torch.tensor(frames),

@@ -19,6 +19,8 @@ from audio.dataset import AudioFolder, Clip
 from audio.files import read_audio
 
 SeededIndex = tuple[int, int]
+# Seconds of silence before a clip's beginning, at most.
+LONGEST_LEAD = 0.05
 
 
 class StepSampler(Sampler[SeededIndex]):
@@ -59,6 +61,7 @@ class AudioSegments(Dataset[dict[str, Tensor]]):
         segment_samples: length of a crop.
         gain_db: range of the random gain; (0, 0) is none.
         random_crop: a crop anywhere in long clips; otherwise their beginning.
+        beginnings: how often a random crop is the clip's beginning, after up to 50 ms of silence.
     """
 
     def __init__(
@@ -68,12 +71,14 @@ class AudioSegments(Dataset[dict[str, Tensor]]):
         segment_samples: int,
         gain_db: tuple[float, float] = (0.0, 0.0),
         random_crop: bool = True,
+        beginnings: float = 0.0,
     ) -> None:
         self.clips = clips
         self.sample_rate = sample_rate
         self.segment_samples = segment_samples
         self.gain_db = gain_db
         self.random_crop = random_crop
+        self.beginnings = beginnings
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -85,8 +90,13 @@ class AudioSegments(Dataset[dict[str, Tensor]]):
         seconds = self.segment_samples / self.sample_rate
         spare = clip.seconds - seconds if self.random_crop else 0.0
         start = float(draw.uniform(0.0, spare)) if spare > 0.0 else 0.0
+        silence = 0
+        if self.random_crop and self.beginnings and draw.uniform() < self.beginnings:
+            start, silence = 0.0, round(float(draw.uniform(0.0, LONGEST_LEAD)) * self.sample_rate)
         waveform, _ = read_audio(clip.path, self.sample_rate, start, seconds)
-        waveform = waveform[: self.segment_samples] * np.float32(10.0 ** (draw.uniform(*self.gain_db) / 20.0))
+        waveform = np.pad(waveform, (silence, 0))[: self.segment_samples] * np.float32(
+            10.0 ** (draw.uniform(*self.gain_db) / 20.0)
+        )
         result = torch.zeros(self.segment_samples)
         result[: len(waveform)] = torch.from_numpy(waveform)
         return {"waveform": result, "valid_samples": torch.tensor(len(waveform))}
@@ -152,6 +162,7 @@ class AudioData(StageData):
         balance: 0 draws all clips alike, 1 all families and sources alike.
         workers: loader processes.
         seed: of the order of batches.
+        beginnings: how often a training crop is the beginning of its clip, after up to 50 ms of silence.
     """
 
     def __init__(
@@ -167,8 +178,11 @@ class AudioData(StageData):
         balance: float = 0.5,
         workers: int = 0,
         seed: int = 0,
+        beginnings: float = 0.0,
     ) -> None:
         super().__init__(batch_size, steps_per_epoch, workers, seed)
+        if not 0.0 <= beginnings <= 1.0:
+            raise ValueError(f"data.beginnings: expected 0 to 1, got {beginnings}")
         if not 0.0 < segment_seconds < 60.0 or not 0.0 < validation_seconds < 60.0:
             raise ValueError(
                 "data: expected segment_seconds and validation_seconds between 0 and 60, "
@@ -181,6 +195,7 @@ class AudioData(StageData):
         self.validation_clips = validation_clips
         self.gain_db = gain_db
         self.balance = balance
+        self.beginnings = beginnings
         self.audio: AudioFolder | None = None
 
     def setup(self, stage: str) -> None:
@@ -220,4 +235,4 @@ class AudioData(StageData):
         self, clips: Sequence[Clip], samples: int, gain_db: tuple[float, float], random_crop: bool
     ) -> Dataset[dict[str, Tensor]]:
         """Crops of clips; a subclass may add to them."""
-        return AudioSegments(clips, self.sample_rate, samples, gain_db, random_crop)
+        return AudioSegments(clips, self.sample_rate, samples, gain_db, random_crop, self.beginnings)

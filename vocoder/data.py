@@ -27,6 +27,7 @@ class VocoderData(AudioData):
         balance: 0 draws all clips alike, 1 all families and sources alike.
         workers: loader processes.
         seed: of the order of batches.
+        beginnings: how often a training crop is the beginning of its clip, after up to 50 ms of silence.
         mels: folder written by `python -m pipelines.export_mels`; batches then hold these mels too, as `log_mel`.
     """
 
@@ -43,6 +44,7 @@ class VocoderData(AudioData):
         balance: float = 0.5,
         workers: int = 0,
         seed: int = 0,
+        beginnings: float = 0.0,
         mels: Path | None = None,
     ) -> None:
         super().__init__(
@@ -57,7 +59,12 @@ class VocoderData(AudioData):
             balance,
             workers,
             seed,
+            beginnings,
         )
+        if mels and beginnings:
+            raise ValueError(
+                "data.beginnings: exported mels are of whole clips, to which no silence can be put; set it to 0"
+            )
         self.mels = Path(mels) if mels else None
         self.pairs: MelPairs | None = None
 

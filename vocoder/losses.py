@@ -16,7 +16,13 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from audio.distances import mean_absolute_error, multi_resolution_stft, multi_scale_mel_distance, spectral_convergence
+from audio.distances import (
+    envelope_distance,
+    mean_absolute_error,
+    multi_resolution_stft,
+    multi_scale_mel_distance,
+    spectral_convergence,
+)
 from vocoder.discriminators import Judgement
 
 
@@ -29,6 +35,7 @@ class VocoderLosses:
         multi_resolution_stft: convergence and log magnitudes on three resolutions.
         spectral_convergence: relative error of the magnitudes on one resolution.
         waveform_l1: mean absolute difference of samples; it asks for phases that a mel does not tell.
+        envelope: of a millisecond (`audio.distances.envelope_distance`), for attacks.
         adversarial: the game of `gan.game` against the discriminators, once they play.
         feature_matching: of the discriminators' layers, once they play.
 
@@ -40,6 +47,7 @@ class VocoderLosses:
     multi_resolution_stft: float = 0.0
     spectral_convergence: float = 0.0
     waveform_l1: float = 0.0
+    envelope: float = 0.0
     adversarial: float = 0.1
     feature_matching: float = 0.2
 
@@ -73,6 +81,8 @@ def reconstruction_terms(
         terms["spectral_convergence"] = spectral_convergence(estimate, target)
     if weights.waveform_l1:
         terms["waveform_l1"] = mean_absolute_error(estimate, target)
+    if weights.envelope:
+        terms["envelope"] = envelope_distance(estimate, target, sample_rate)
     return terms
 
 

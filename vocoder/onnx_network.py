@@ -45,7 +45,9 @@ class RealVocos(nn.Module):
         for _ in range(self.vocoder.config.refinements):
             refined = self._refine(refined, magnitude, kernel)
         # What is too short to be reflected is left as it is, as in `PriorHead`; a file asks while it runs.
-        return torch.where(waveform.new_ones(waveform.shape[1]).sum() >= self._minimum(), refined, waveform)
+        whole = torch.where(waveform.new_ones(waveform.shape[1]).sum() >= self._minimum(), refined, waveform)
+        attack = self.vocoder.attack
+        return whole if attack is None else whole * attack((log_mel - LOG_MEL_MEAN) / LOG_MEL_STD)
 
     def _minimum(self) -> float:
         return float(self.vocoder.mel.minimum_samples)

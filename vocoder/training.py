@@ -49,6 +49,8 @@ class VocoderTraining(JudgedTraining):
         schedule: of the learning rates.
         init_from: where to start: a vocoder checkpoint, whose discriminators come along where it has them, or folder
             or hub name of an official Vocos or BigVGAN.
+        train_parts: train these parts of the network alone, such as attack, and leave the others as they are; all when
+            left out.
         init_optimisers: take the weights as they were being trained and both optimisers' memory from `init_from`; by
             default the averaged weights and fresh optimisers.
         preview_clips: validation clips whose sound and mels are logged.
@@ -65,6 +67,7 @@ class VocoderTraining(JudgedTraining):
         schedule: ScheduleConfig = ScheduleConfig(),  # noqa: B008 (frozen)
         init_from: Path | None = None,
         init_optimisers: bool = False,
+        train_parts: tuple[str, ...] = (),
         preview_clips: int = 3,
     ) -> None:
         super().__init__(mel, optimiser, schedule, init_from, preview_clips)
@@ -79,6 +82,7 @@ class VocoderTraining(JudgedTraining):
         self.init_optimisers = init_optimisers
         self.start = Start()
         self.warm_start()
+        freeze_others(self.model, train_parts)
 
     def adapt_trainer(self, trainer_config: dict[str, Any]) -> None:
         """Take over what Lightning refuses to do under manual optimisation."""
@@ -181,6 +185,22 @@ class VocoderTraining(JudgedTraining):
         self.manual_backward(loss / self.accumulate_grad_batches)
         if last:
             _step(self, index, player)
+
+
+def freeze_others(model: nn.Module, parts: tuple[str, ...]) -> None:
+    """Let only the named parts of a network learn; all of it where none is named.
+
+    Raises:
+        ValueError: a part that the network does not have.
+    """
+    known = {name: child for name, child in model.named_children() if any(True for _ in child.parameters())}
+    for name in parts:
+        if name not in known:
+            raise ValueError(f"train_parts: this network has {', '.join(known)}, got {name!r}")
+    if parts:
+        model.requires_grad_(False)
+        for name in parts:
+            known[name].requires_grad_(True)
 
 
 def _next_command(checkpoint: str, data: Any, start: Path | None) -> str:  # noqa: ANN401

@@ -19,6 +19,8 @@ which is a sound that repeats every hop and has its pitches on multiples of the 
 they lie P times as dense. Norms see one frame and nothing attends, so a sample depends on `receptive_field()` frames
 and no more, and moving a mel by a multiple of `frame_alignment` frames moves its sound.
 
+Last comes a gain many times a frame, where `attack` asks for one (`vocoder.attack`): it sharpens attacks.
+
 With `prior: false` it is the vocos package's backbone and head with nothing added, weight for weight.
 """
 
@@ -29,9 +31,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audio.inversion import forward_stft, inverse_stft, pseudo_inverse_magnitude
+from audio.inversion import forward_stft, inverse_stft, overlap_envelope, pseudo_inverse_magnitude
 from audio.mel import MelConfig
 from training.checkpoint import StageRecord
+from vocoder.attack import AttackGain
 from vocoder.generator import Generator
 
 EMBEDDING_KERNEL = 7
@@ -56,6 +59,7 @@ class VocosConfig:
         dropout: of the backbone's features, before the head.
         magnitude_floor: of the prior, in units of an STFT magnitude (a full-scale sine is n_fft / 4). It must lie below
             what the mel's own floor lets through (2e-4 for bigvgan_44khz), or it drowns the quiet bins.
+        attack: gains a frame, a divisor of the hop; 0 has none.
 
     Raises:
         ValueError: a number out of its range.
@@ -69,6 +73,7 @@ class VocosConfig:
     clock: tuple[int, ...] = (2, 4, 8, 16)
     dropout: float = 0.0
     magnitude_floor: float = 1e-4
+    attack: int = 0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -82,6 +87,10 @@ class VocosConfig:
             raise ValueError(f"VocosConfig.dropout: expected 0 to 1, got {self.dropout}")
         if any(period < 2 for period in self.clock):
             raise ValueError(f"VocosConfig.clock: expected periods of at least 2 frames, got {self.clock}")
+        if self.attack < 0 or (self.attack and not self.prior):
+            raise ValueError(
+                f"VocosConfig.attack: expected 0, or gains a frame of a network with prior: true, got {self.attack}"
+            )
         if not 0.0 < self.magnitude_floor < 1.0:
             raise ValueError(f"VocosConfig.magnitude_floor: expected 0 to 1, got {self.magnitude_floor}")
 
@@ -122,14 +131,15 @@ class PriorHead(nn.Module):
         """
         magnitude, phase = self.polar(features, log_prior)
         signed = magnitude * self.signs
-        waveform = inverse_stft(torch.complex(signed * phase.cos(), signed * phase.sin()), self.mel)
+        envelope = overlap_envelope(magnitude.shape[-1], self.mel, magnitude.device)
+        waveform = inverse_stft(torch.complex(signed * phase.cos(), signed * phase.sin()), self.mel, envelope)
         # A clip shorter than its own reflected edges has no STFT; it is left as it is.
         refinements = self.refinements if waveform.shape[1] >= self.mel.minimum_samples else 0
         softness = (SOFTNESS * magnitude).square() + TINY_POWER
         for _ in range(refinements):
             rebuilt = forward_stft(waveform, self.mel)
             power = rebuilt.real.square().add_(rebuilt.imag.square()).add_(softness)
-            waveform = inverse_stft(magnitude * power.rsqrt_() * rebuilt, self.mel)
+            waveform = inverse_stft(rebuilt * (power.rsqrt_() * magnitude), self.mel, envelope)
         return waveform
 
     def polar(self, features: Tensor, log_prior: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,6 +168,7 @@ class PriorVocos(Generator):
         inputs = mel.n_mels + (2 * len(size.clock) if size.prior else 0)
         self.backbone = VocosBackbone(inputs, size.dim, size.intermediate_dim, size.num_layers)
         self.dropout = nn.Dropout(size.dropout)
+        self.attack = AttackGain(mel, size.attack) if size.attack else None
         if size.prior:
             self.head: nn.Module = PriorHead(size.dim, size.refinements, mel)
             return
@@ -188,7 +199,8 @@ class PriorVocos(Generator):
         reach = (EMBEDDING_KERNEL // 2) * (1 + self.config.num_layers)
         if self.config.prior:
             reach += self.config.refinements * (windows - 1)
-        return 2 * reach + windows
+        attack = 2 * self.attack.reach + 1 if self.attack else 0
+        return max(2 * reach + windows, attack)
 
     @property
     def frame_alignment(self) -> int:
@@ -202,9 +214,10 @@ class PriorVocos(Generator):
             return plain
         with torch.autocast(log_mel.device.type, enabled=False):
             prior = pseudo_inverse_magnitude(log_mel, self.mel).clamp(min=self.config.magnitude_floor)
-        features = self.dropout(self.backbone(self._with_clock((log_mel - LOG_MEL_MEAN) / LOG_MEL_STD)))
+        normalised = (log_mel - LOG_MEL_MEAN) / LOG_MEL_STD
+        features = self.dropout(self.backbone(self._with_clock(normalised)))
         waveform: Tensor = self.head(features, prior.log())
-        return waveform
+        return waveform if self.attack is None else waveform * self.attack(normalised)
 
     def _with_clock(self, normalised: Tensor) -> Tensor:
         """Channels of the clock below those of the mel."""

@@ -22,6 +22,7 @@ from vocoder.upsampling import UpsamplingGenerator
 if TYPE_CHECKING:
     from vocoder.official_weights import Published
 
+ATTACK_PREFIX = "attack."
 DISCRIMINATOR_PREFIX = "discriminators."
 LIVE_WEIGHTS = "current_model_state"
 CHECKPOINT_SUFFIXES = (".ckpt", ".safetensors")
@@ -87,14 +88,16 @@ def start_from(
     record, weights = load_stage(source, KIND)
     mel = MelConfig.from_dict(record.config["mel"])
     check_same_mel(mel, generator.mel, f"init_from '{source}'", "this run")
-    _check_kind_and_sizes(source, record.config, weights, generator)
+    fresh = _without_attack(generator, weights)
+    _check_kind_and_sizes(source, record.config, weights | fresh, generator)
+    taken = ["weights"] + (["no attack gain (it has none: it starts at 1)"] if fresh else [])
     if source.suffix == ".safetensors":
-        load_weights(generator, weights, source)
-        return Start(taken=["weights"], left=_absent(discriminators, take_optimisers, "a released file has none"))
+        load_weights(generator, weights | fresh, source)
+        return Start(taken=taken, left=_absent(discriminators, take_optimisers, "a released file has none"))
     checkpoint = load_checkpoint(source)
     state = checkpoint.get(LIVE_WEIGHTS, checkpoint["state_dict"]) if take_optimisers else checkpoint["state_dict"]
-    load_weights(generator, _named(state, WEIGHTS_PREFIX), source)
-    start = Start(taken=["weights"])
+    load_weights(generator, _named(state, WEIGHTS_PREFIX) | fresh, source)
+    start = Start(taken=taken)
     if discriminators is not None:
         _load_discriminators(start, discriminators, _named(state, DISCRIMINATOR_PREFIX))
         before = checkpoint.get("progress", {}).get("game", game)
@@ -105,6 +108,13 @@ def start_from(
     else:
         start.left.append("optimisers (init_optimisers: false)")
     return start
+
+
+def _without_attack(generator: Generator, stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The attack gain's first weights, where the network has one and the source has none."""
+    if any(key.startswith(ATTACK_PREFIX) for key in stored):
+        return {}
+    return {key: value for key, value in generator.state_dict().items() if key.startswith(ATTACK_PREFIX)}
 
 
 def _load_published(source: Path, generator: Generator) -> None:

@@ -111,6 +111,18 @@ def test_a_note_in_the_words_is_a_number_too(small_bundle: Path) -> None:
         pipeline("a bell", seed=5, seconds=0.4, pitch=120.0)
 
 
+def test_the_interval_of_guidance_decides_and_is_recorded(small_bundle: Path, tmp_path: Path, lines) -> None:
+    options = ("--prompt", "a kick", "--seed", "1", "--plot", "false", "--guidance_scale", "6")
+    sounds = []
+    for interval in ("0:1", "0.9:1"):
+        assert run(small_bundle, tmp_path / "out", *options, "--guidance_interval", interval) == 0
+        (line,) = lines()
+        page = json.loads(Path(line).with_suffix(".json").read_text())
+        assert page["settings"]["guidance_interval"] == [float(time) for time in interval.split(":")]
+        sounds.append(soundfile.read(line)[0])
+    assert np.abs(sounds[0] - sounds[1]).max() > 1e-3
+
+
 def test_vocoders_swap_in(small_bundle: Path, stage_files: dict[str, Path], tmp_path: Path, lines) -> None:
     swap = ("--prompt", "x", "--seed", "1", "--plot", "false", "--vocoder", "vocoder.griffin_lim.GriffinLim")
     assert run(small_bundle, tmp_path, *swap, "--vocoder.iterations", "4") == 0
@@ -151,6 +163,8 @@ def test_vocoders_swap_in(small_bundle: Path, stage_files: dict[str, Path], tmp_
         (["--prompt", "x", "--solver", "ddim"], "midpoint"),
         (["--prompt", "x", "--solver_steps", "0"], "solver_steps"),
         (["--prompt", "x", "--guidance_scale", ".nan"], "guidance_scale"),
+        (["--prompt", "x", "--guidance_interval", "0.8:0.2"], "guidance_interval"),
+        (["--prompt", "x", "--guidance_interval", "early"], "such as 0.1:0.8, got 'early'"),
         (["--prompt", "x", "--seed", "-1"], "seed"),
         (["--prompt", "x", "--pitch", "H9"], "pitch"),
         (["--prompt", "x", "--loudness", ".inf"], "loudness"),

@@ -221,3 +221,40 @@ def test_a_missing_start_is_one_line(one_clip, tmp_path, capsys, source):
     error = capsys.readouterr().err.strip()
     assert Path(source).name in error
     assert "\n" not in error
+
+
+def test_an_attack_gain_is_put_on_a_vocoder_without_one_and_learns_alone(old_run, one_clip, tmp_path, capsys):
+    path, _ = old_run
+    network = {**NETWORK, "attack": 8}
+    tuned = fit(
+        one_clip, tmp_path, {"max_steps": 3}, {**SAME_BATCH, "beginnings": 1.0}, network=network,
+        init_from=str(path), train_parts=["attack"], losses={"multi_scale_mel": 1.0, "envelope": 1.0},
+    )  # fmt: skip
+    assert "took weights, no attack gain (it has none: it starts at 1)" in capsys.readouterr().err
+    start = load_checkpoint(path)["state_dict"]
+    kept = {name: value for name, value in tuned[LIVE].items() if name in start}
+    gains = {name: value for name, value in tuned[LIVE].items() if name.startswith("model.attack.")}
+    assert largest_difference(kept, start) == 0.0
+    assert float(gains["model.attack.last.weight"].abs().max()) > 0.0
+    # What has one already brings it along.
+    again = VocoderTraining(MEL, VocosConfig(**network), init_from=tmp_path / "run" / "last.ckpt")
+    brought = again.model.attack.last.weight.detach()
+    assert torch.equal(
+        brought, load_checkpoint(tmp_path / "run" / "last.ckpt")["state_dict"]["model.attack.last.weight"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "says"),
+    [
+        ({"train_parts": ["atack"]}, {}, "train_parts: this network has backbone, head, got 'atack'"),
+        ({}, {"beginnings": 1.5}, "data.beginnings: expected 0 to 1, got 1.5"),
+        ({}, {"beginnings": 0.5, "mels": "nowhere"}, "data.beginnings: exported mels are of whole clips"),
+        ({"network": {**NETWORK, "attack": 7}}, {}, "attack: expected a divisor of the hop 64, got 7"),
+    ],
+)
+def test_parts_and_beginnings_that_cannot_be(one_clip, tmp_path, capsys, model, data, says):
+    assert run(write_config(one_clip, tmp_path, {}, {**SAME_BATCH, **data}, model)) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1
+    assert says in told[0]

@@ -30,7 +30,7 @@ SHORT_WINDOW = replace(SAME, win_length=192)
 UNEVEN_HOP = replace(SAME, hop_length=60, framing="centred")
 MELS = [SAME, CENTRED, SHORT_WINDOW, UNEVEN_HOP]
 SMALL = VocosConfig(dim=16, intermediate_dim=16, num_layers=1, refinements=1, clock=(2, 4))
-SIZES = [SMALL, replace(SMALL, refinements=0, clock=()), replace(SMALL, prior=False)]
+SIZES = [SMALL, replace(SMALL, refinements=0, clock=()), replace(SMALL, prior=False), replace(SMALL, attack=4)]
 
 
 def network(mel, config):
@@ -38,6 +38,8 @@ def network(mel, config):
     model = PriorVocos(mel, config).eval()
     if config.prior:
         torch.nn.init.normal_(model.head.out.weight, std=0.1)
+    if model.attack:
+        torch.nn.init.normal_(model.attack.last.weight, std=0.3)
     return model
 
 
@@ -72,7 +74,7 @@ def session_of(path):
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize(("mel", "size"), [(SAME, SMALL), (CENTRED, SIZES[2])])
+@pytest.mark.parametrize(("mel", "size"), [(SAME, SMALL), (CENTRED, SIZES[2]), (SAME, SIZES[3]), (CENTRED, SIZES[3])])
 def test_onnx_runtime_says_what_torch_says(mel, size, tmp_path):
     onnx = pytest.importorskip("onnx")
     model, out = network(mel, size), tmp_path / "vocoder.onnx"

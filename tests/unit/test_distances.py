@@ -1,11 +1,13 @@
 """Distances and losses against closed forms and independent implementations."""
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
 from audio.distances import (
+    envelope_distance,
     mean_absolute_error,
     mean_squared_error,
     multi_resolution_stft,
@@ -32,6 +34,7 @@ def test_all_are_zero_at_the_target_and_positive_elsewhere(drum: torch.Tensor) -
         spectral_convergence,
         multi_resolution_stft,
         lambda a, b: multi_scale_mel_distance(a, b, 44100),
+        lambda a, b: envelope_distance(a, b, 44100),
     ):
         assert float(distance(drum, drum)) == 0.0
         assert float(distance(0.9 * drum, drum)) > 0.01
@@ -78,3 +81,16 @@ def test_peaks_are_normalised_row_by_row() -> None:
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match="one shape"):
         multi_scale_mel_distance(torch.zeros(1, 5000), torch.zeros(1, 5001), 44100)
+
+
+def test_the_envelope_distance_of_constants_is_closed_form() -> None:
+    first, second = torch.full((1, 4410), 0.25), torch.full((1, 4410), 0.5)
+    expected = 20.0 * 0.5 + math.log(0.51 / 0.26)
+    assert float(envelope_distance(first, second, 44100)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_late_attack_is_far_in_envelope(drum: torch.Tensor) -> None:
+    """Five milliseconds late is farther than a decibel louder."""
+    late = torch.cat([torch.zeros(1, 220), drum[:, :-220]], dim=1)
+    louder = drum * 1.1
+    assert float(envelope_distance(late, drum, 44100)) > 3.0 * float(envelope_distance(louder, drum, 44100))

@@ -1,5 +1,6 @@
 """What holds of the network whatever its weights: lengths, rows, reach, the prior, silence."""
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ import torch
 from audio.distances import multi_scale_mel_distance
 from audio.inversion import forward_stft, inverse_stft, pseudo_inverse_magnitude
 from audio.mel import LogMelSpectrogram, MelConfig
+from vocoder.attack import AttackGain
 from vocoder.base import check_log_mel
 from vocoder.griffin_lim import GriffinLim
 from vocoder.vocos import SOFTNESS, PriorVocos, VocosConfig
@@ -26,6 +28,8 @@ def network(mel=SAME, config=SMALL, seed=0):
     model = PriorVocos(mel, config).eval()
     if config.prior:
         torch.nn.init.normal_(model.head.out.weight, std=0.1)
+    if model.attack:
+        torch.nn.init.normal_(model.attack.last.weight, std=0.3)
     return model
 
 
@@ -39,6 +43,7 @@ CONFIGS = [
     replace(SMALL, refinements=0, clock=()),
     replace(SMALL, refinements=3, clock=(3, 4)),
     replace(SMALL, prior=False),
+    replace(SMALL, attack=4),
 ]
 
 
@@ -152,6 +157,47 @@ def test_a_refinement_is_one_projection_of_griffin_lim():
         trusted = (rebuilt.abs() / magnitude).square()
         expected = inverse_stft(hard * (trusted / (trusted + SOFTNESS**2)).sqrt(), SAME)
     assert torch.allclose(refined.decode(log_mel), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("mel", [SAME, CENTRED])
+def test_a_young_attack_gain_changes_nothing_and_a_grown_one_only_multiplies(mel):
+    with_gain = PriorVocos(mel, replace(SMALL, attack=8)).eval()
+    without = PriorVocos(mel, SMALL).eval()
+    without.load_state_dict({k: v for k, v in with_gain.state_dict().items() if not k.startswith("attack.")})
+    log_mel = log_mels(2, 20)
+    assert torch.equal(with_gain.decode(log_mel), without.decode(log_mel))
+    torch.nn.init.normal_(with_gain.attack.last.weight, std=2.0)
+    gains = with_gain.attack((log_mel + 5.0) / 3.0)
+    assert gains.shape == (2, mel.num_samples(20))
+    assert 1.0 < float(gains.max() / gains.min()) <= math.exp(6.0)
+    assert torch.allclose(with_gain.decode(log_mel), without.decode(log_mel) * gains, atol=1e-6)
+
+
+@pytest.mark.parametrize("mel", [SAME, CENTRED])
+def test_a_gain_lies_where_its_frame_lies(mel):
+    """With kernels that pass one bin through, a single loud frame moves the gain around its own middle."""
+    gain = AttackGain(mel, 4, width=1, layers=0)
+    torch.nn.init.zeros_(gain.first.weight)
+    with torch.no_grad():
+        gain.first.weight[0, 0, 1] = 1.0
+        gain.last.weight.fill_(1.0)
+    quiet = torch.full((1, mel.n_mels, 21), -30.0)
+    loud = quiet.clone()
+    loud[0, 0, 10] = 2.0
+    moved = (gain(loud) - gain(quiet))[0].abs()
+    middle = 10 * mel.hop_length + (0 if mel.framing == "centred" else mel.hop_length / 2)
+    places = moved.nonzero().flatten().float()
+    assert float((moved * torch.arange(len(moved))).sum() / moved.sum()) == pytest.approx(middle - 0.5, abs=1.0)
+    assert float((places - middle).abs().max()) <= mel.hop_length
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [({"attack": -1}, "got -1"), ({"attack": 4, "prior": False}, "prior: true"), ({"attack": 7}, "divisor of the hop")],
+)
+def test_attack_gains_that_cannot_be(change, says):
+    with pytest.raises(ValueError, match=says):
+        PriorVocos(SAME, replace(SMALL, **change))
 
 
 @pytest.mark.parametrize("config", CONFIGS)
