@@ -4,17 +4,19 @@ A small classifier learns families from real training clips alone. Its accuracy 
 can be trusted; its accuracy on clips generated for the same families, over that, says how far the model can be.
 """
 
+import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+import yaml
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from audio.dataset import AudioFolder, Clip
+from audio.dataset import AudioFolder
 from audio.files import resample
 from evaluation.classifier import PICTURE, Classifier, picture, pictures_of_files, train_classifier
 from pipelines.progress import bar
@@ -31,6 +33,7 @@ def check_classes(
     minimum_clips: int = 50,
     seconds: float = 2.0,
     seed: int = 0,
+    phrasings: Path | None = None,
 ) -> None:
     """Compare how well a classifier of real clips recognises held-out real clips and generated ones.
 
@@ -41,13 +44,20 @@ def check_classes(
         minimum_clips: families with fewer training clips are left out.
         seconds: length of the generated clips.
         seed: of classifier and clips.
+        phrasings: YAML of prompts by family that take the place of captions, such as words never seen in training.
 
     Raises:
-        ValueError: fewer than ten families are large enough, or a bad bundle.
+        ValueError: fewer than ten families are large enough, a bad bundle, or a bad list of prompts.
     """
+    said = read_phrasings(phrasings) if phrasings else {}
     pipeline = TextToAudioPipeline.from_pretrained(model)
     folder = AudioFolder.scan(audio)
     families = usable_families(folder, minimum_clips)
+    prompts = {
+        name: said[name] if said else held_out_captions(folder, name) for name in families if not said or name in said
+    }
+    if said and unseen_share(said, folder) < 1.0:
+        say(f"{unseen_share(said, folder):.0%} of these prompts hold a word that no training caption has")
     train = [clip for clip in folder.split("train") if clip.family in families]
     test = [clip for clip in folder.split("test") if clip.family in families]
     say(f"{len(families)} families, {len(train)} training clips, {len(test)} held-out clips")
@@ -57,8 +67,8 @@ def check_classes(
     real = classifier.accuracies(
         pictures_of_files([clip.path for clip in test], bar("held-out")), [clip.family for clip in test]
     )
-    made = generated_accuracies(pipeline, classifier, test, clips_per_family, seconds, seed)
-    report(real, made, Counter(clip.family for clip in test), clips_per_family)
+    made = generated_accuracies(pipeline, classifier, prompts, clips_per_family, seconds, seed)
+    report({name: real[name] for name in made}, made, Counter(clip.family for clip in test), clips_per_family)
 
 
 def usable_families(folder: AudioFolder, minimum_clips: int) -> list[str]:
@@ -78,20 +88,56 @@ def usable_families(folder: AudioFolder, minimum_clips: int) -> list[str]:
     return families
 
 
+def held_out_captions(folder: AudioFolder, family: str) -> list[str]:
+    """The captions of a family's held-out clips, sorted."""
+    return sorted({caption for clip in folder.split("test") if clip.family == family for caption in clip.captions})
+
+
+def read_phrasings(path: Path) -> dict[str, list[str]]:
+    """Prompts by family.
+
+    Raises:
+        ValueError: not a YAML file of families with lists of texts.
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"phrasings: cannot read '{path}' as YAML") from error
+    lists = found.values() if isinstance(found, dict) else ()
+    if not lists or not all(isinstance(texts, list) and texts and all(map(_is_prompt, texts)) for texts in lists):
+        raise ValueError(f"phrasings: expected families with lists of prompts in '{path}'")
+    return {str(family): list(texts) for family, texts in found.items()}
+
+
+def unseen_share(phrasings: Mapping[str, Sequence[str]], folder: AudioFolder) -> float:
+    """The share of prompts that hold a word of which no training caption has made use."""
+    seen = {word for clip in folder.split("train") for caption in clip.captions for word in words_of(caption)}
+    texts = [text for listed in phrasings.values() for text in listed]
+    return sum(bool(words_of(text) - seen) for text in texts) / len(texts)
+
+
+def words_of(text: str) -> set[str]:
+    """The words of a text, in small letters."""
+    return set(re.findall(r"[a-z0-9#]+", text.lower()))
+
+
+def _is_prompt(text: object) -> bool:
+    return isinstance(text, str) and bool(text.strip())
+
+
 def generated_accuracies(
     pipeline: TextToAudioPipeline,
     classifier: Classifier,
-    test: Sequence[Clip],
+    prompts: Mapping[str, Sequence[str]],
     clips_per_family: int,
     seconds: float,
     seed: int,
 ) -> dict[str, float]:
-    """Generate from captions of held-out clips, and ask the classifier."""
+    """Generate from the prompts of each family, and ask the classifier."""
     pictures, names = [], []
-    for family in track(classifier.classes, "generating", console=Console(stderr=True)):
-        captions = sorted({caption for clip in test if clip.family == family for caption in clip.captions})
-        stride = max(1, len(captions) // clips_per_family)
-        chosen = (captions[::stride] * clips_per_family)[:clips_per_family]
+    for family in track(sorted(prompts), "generating", console=Console(stderr=True)):
+        stride = max(1, len(prompts[family]) // clips_per_family)
+        chosen = (list(prompts[family][::stride]) * clips_per_family)[:clips_per_family]
         output = pipeline(chosen, seconds=min(seconds, pipeline.defaults.max_seconds), seed=seed)
         for waveform in output.waveforms:
             pictures.append(picture(resample(waveform.numpy(), output.sample_rate, PICTURE.sample_rate)))
