@@ -1,6 +1,7 @@
 """Attacks: a gain many times a frame, which a vocoder learns after everything else.
 
-    waveform(n)  <-  waveform(n) exp(g(n)),      g = linear interpolation of `parts` numbers a frame
+    waveform(n)  <-  waveform(n) exp(g(n)),      g = linear interpolation of `parts` numbers a frame, times
+    rising(t)    =  clamp((loudest of frames t, t + 1 - faintest of frames t - 1, t - 2 - LOW) / (HIGH - LOW), 0, 1)
 
 An inverse STFT spreads what its phases miss over a whole window, 46 ms in the bundled model: sound leaks ahead of an
 attack, and the attack itself comes late. Where in its window the energy lies the mel still tells: neighbouring frames
@@ -8,19 +9,27 @@ overlap, so a struck sound is loud in one and faint in the one before by just so
 log-mel read it. (Modelled on temporal noise shaping: Herre, Johnston, "Enhancing the performance of perceptual audio
 coders by using temporal noise shaping", AES 1996, which sends such an envelope; here it is inferred.)
 
+Where nothing rises g is 0, for in a sound that goes on a gain has nothing to mend and would only roughen it. Before the
+first frame there is silence: a clip begins with an attack.
+
 It starts at g = 0 everywhere, as an addition to a vocoder that is already there.
 """
+
+import math
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn.functional import gelu, interpolate
+from torch.nn.functional import gelu, interpolate, max_pool1d, pad
 
 from audio.mel import MelConfig
 
 KERNEL = 3
 # Nats: 26 dB up or down, and no further.
 LARGEST_GAIN = 3.0
+# Nats by which loudness must rise to be an attack at all (6 dB), and to be one entirely (18 dB).
+LOW, HIGH = 0.7, 2.1
+PAST_FRAMES, FUTURE_FRAMES = 2, 1
 
 
 class AttackGain(nn.Module):
@@ -53,12 +62,29 @@ class AttackGain(nn.Module):
         """Frames to either side of its own on which a gain depends: those of the kernels, and a neighbour."""
         return (KERNEL // 2) * (1 + len(self.layers)) + 1
 
-    def forward(self, normalised: Tensor) -> Tensor:
-        """Gains `(batch, mel.num_samples(frames))`, positive, of a normalised log-mel `(batch, n_mels, frames)`."""
+    def rising(self, log_mel: Tensor) -> Tensor:
+        """How much of an attack each frame is, 0 to 1, `(batch, 1, frames)`, of a log-mel `(batch, n_mels, frames)`."""
+        loudness = log_mel.float().logsumexp(dim=1, keepdim=True)
+        silence = math.log(self.mel.n_mels) + self.mel.log_mel_floor
+        before = pad(loudness, (PAST_FRAMES, 0), value=silence)[..., :-1]
+        faintest = -max_pool1d(-before, PAST_FRAMES, 1)
+        loudest = max_pool1d(pad(loudness, (0, FUTURE_FRAMES), value=silence), 1 + FUTURE_FRAMES, 1)
+        return ((loudest - faintest - LOW) / (HIGH - LOW)).clamp(0.0, 1.0)
+
+    def forward(self, log_mel: Tensor, normalised: Tensor) -> Tensor:
+        """Gains of all samples.
+
+        Args:
+            log_mel: `(batch, n_mels, frames)`, natural log.
+            normalised: the same, as the network sees it.
+
+        Returns:
+            `(batch, mel.num_samples(frames))`, positive.
+        """
         hidden = gelu(self.first(normalised))
         for layer in self.layers:
             hidden = hidden + gelu(layer(hidden))
-        bounded = LARGEST_GAIN * torch.tanh(self.last(hidden).float() / LARGEST_GAIN)
+        bounded = LARGEST_GAIN * torch.tanh(self.last(hidden).float() / LARGEST_GAIN) * self.rising(log_mel)
         steps = rearrange(bounded, "batch parts frames -> batch 1 (frames parts)")
         gains = interpolate(steps, scale_factor=float(self.samples), mode="linear")[:, 0].exp()
         # A centred frame has its middle at a multiple of the hop, another half a hop later.

@@ -47,7 +47,7 @@ class RealVocos(nn.Module):
         # What is too short to be reflected is left as it is, as in `PriorHead`; a file asks while it runs.
         whole = torch.where(waveform.new_ones(waveform.shape[1]).sum() >= self._minimum(), refined, waveform)
         attack = self.vocoder.attack
-        return whole if attack is None else whole * attack((log_mel - LOG_MEL_MEAN) / LOG_MEL_STD)
+        return whole if attack is None else whole * attack(log_mel, (log_mel - LOG_MEL_MEAN) / LOG_MEL_STD)
 
     def _minimum(self) -> float:
         return float(self.vocoder.mel.minimum_samples)

@@ -217,7 +217,7 @@ class PriorVocos(Generator):
         normalised = (log_mel - LOG_MEL_MEAN) / LOG_MEL_STD
         features = self.dropout(self.backbone(self._with_clock(normalised)))
         waveform: Tensor = self.head(features, prior.log())
-        return waveform if self.attack is None else waveform * self.attack(normalised)
+        return waveform if self.attack is None else waveform * self.attack(log_mel, normalised)
 
     def _with_clock(self, normalised: Tensor) -> Tensor:
         """Channels of the clock below those of the mel."""

@@ -1,5 +1,6 @@
 """The latent card of a small autoencoder on real recordings: true numbers, and every bad input one line."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -94,17 +95,21 @@ def test_numbers_are_those_of_all_clips_encoded_by_hand(folder, stage_files, tmp
 def test_a_killed_channel_of_the_bundled_autoencoder_is_named(folder, tmp_path, capsys):
     released = Path(__file__).resolve().parents[2] / "bundles/oneshots/autoencoder.safetensors"
     assert run(released, folder, tmp_path / "released") == 0
-    assert "0 of 32 channels dead" in capsys.readouterr().out
     record, weights = load_stage(released, "autoencoder")
-    last = max(int(name.split(".")[1]) for name in weights if name.startswith("encoder."))
+    channels = record.config["vae"]["latent_channels"]
+    assert f"0 of {channels} channels dead" in capsys.readouterr().out
+    layers = (name.split(".")[1] for name in weights if name.startswith("encoder."))
+    last = max(int(layer) for layer in layers if layer.isdigit())
     weights = {name: value.clone() for name, value in weights.items()}
-    for row in (5, 32 + 5):  # the mean and the log-variance of channel 5: its posterior becomes the prior
-        weights[f"encoder.{last}.weight"][row] = 0.0
-        weights[f"encoder.{last}.bias"][row] = 0.0
+    # The mean and the log-variance of channel 5, in the network and in the linear path beside it: its posterior becomes
+    # the prior.
+    for row, layer in itertools.product((5, channels + 5), (f"encoder.{last}", "encoder.linear.mix")):
+        weights[f"{layer}.weight"][row] = 0.0
+        weights[f"{layer}.bias"][row] = 0.0
     broken = tmp_path / "broken.safetensors"
     save_stage(broken, record, weights, torch.float32)
     assert run(broken, folder, tmp_path / "broken") == 0
-    assert "1 of 32 channels dead" in capsys.readouterr().out
+    assert f"1 of {channels} channels dead" in capsys.readouterr().out
     before, after = read(tmp_path / "released")["latents"], read(tmp_path / "broken")["latents"]
     assert after["active_units"] == before["active_units"] - 1
     assert after["kl_nats"][5] == pytest.approx(0.0, abs=1e-6)

@@ -167,7 +167,7 @@ def test_a_young_attack_gain_changes_nothing_and_a_grown_one_only_multiplies(mel
     log_mel = log_mels(2, 20)
     assert torch.equal(with_gain.decode(log_mel), without.decode(log_mel))
     torch.nn.init.normal_(with_gain.attack.last.weight, std=2.0)
-    gains = with_gain.attack((log_mel + 5.0) / 3.0)
+    gains = with_gain.attack(log_mel, (log_mel + 5.0) / 3.0)
     assert gains.shape == (2, mel.num_samples(20))
     assert 1.0 < float(gains.max() / gains.min()) <= math.exp(6.0)
     assert torch.allclose(with_gain.decode(log_mel), without.decode(log_mel) * gains, atol=1e-6)
@@ -184,11 +184,23 @@ def test_a_gain_lies_where_its_frame_lies(mel):
     quiet = torch.full((1, mel.n_mels, 21), -30.0)
     loud = quiet.clone()
     loud[0, 0, 10] = 2.0
-    moved = (gain(loud) - gain(quiet))[0].abs()
+    moved = (gain(loud, loud) - gain(quiet, quiet))[0].abs()
     middle = 10 * mel.hop_length + (0 if mel.framing == "centred" else mel.hop_length / 2)
     places = moved.nonzero().flatten().float()
     assert float((moved * torch.arange(len(moved))).sum() / moved.sum()) == pytest.approx(middle - 0.5, abs=1.0)
     assert float((places - middle).abs().max()) <= mel.hop_length
+
+
+def test_what_goes_on_or_dies_away_is_no_attack():
+    gain = AttackGain(SAME, 4)
+    levels = torch.tensor([-4.0] * 6 + [-4.5, -6.0, -9.0, -9.0, -8.8, -8.0, -2.0, -2.0, -2.0, -2.0])
+    rising = gain.rising(levels.expand(1, SAME.n_mels, -1))[0, 0]
+    # The first two frames follow silence; eight decibels to come are a little of an attack, fifty all of one.
+    assert rising[:2].tolist() == [1.0, 1.0]
+    assert rising[2:10].tolist() == [0.0] * 8
+    assert float(rising[10]) == pytest.approx(0.3 / 1.4, abs=1e-4)
+    assert rising[11:14].tolist() == [1.0] * 3
+    assert rising[14:].tolist() == [0.0] * 2
 
 
 @pytest.mark.parametrize(
