@@ -41,9 +41,9 @@ class RealVocos(nn.Module):
             return self._plain(log_mel, kernel)
         magnitude, angles = self._polar(log_mel)
         waveform = self.transform.inverse_stft(magnitude.repeat(1, 2, 1) * angles, kernel)
-        refined = waveform
+        refined, before = waveform, None
         for _ in range(self.vocoder.config.refinements):
-            refined = self._refine(refined, magnitude, kernel)
+            refined, before = self._refine(refined, before, magnitude, kernel)
         # What is too short to be reflected is left as it is, as in `PriorHead`; a file asks while it runs.
         whole = torch.where(waveform.new_ones(waveform.shape[1]).sum() >= self._minimum(), refined, waveform)
         attack = self.vocoder.attack
@@ -61,13 +61,16 @@ class RealVocos(nn.Module):
         magnitude, phase = head.polar(features, prior.log())
         return magnitude, torch.cat([phase.cos(), phase.sin()], dim=1) * head.signs.repeat(1, 2, 1)
 
-    def _refine(self, waveform: Tensor, magnitude: Tensor, kernel: Tensor) -> Tensor:
-        """One projection; see `PriorHead.forward`."""
+    def _refine(
+        self, waveform: Tensor, before: Tensor | None, magnitude: Tensor, kernel: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One projection, and the spectrum whose momentum the next one feels; see `PriorHead.forward`."""
         rebuilt = self.transform.forward_stft(waveform, kernel)
-        real, imaginary = rebuilt.chunk(2, dim=1)
+        angle = rebuilt if before is None else rebuilt - cast(PriorHead, self.vocoder.head).pull * before
+        real, imaginary = angle.chunk(2, dim=1)
         power = real.square() + imaginary.square() + (SOFTNESS * magnitude).square()
         scale = magnitude * (power + TINY_POWER).rsqrt()
-        return self.transform.inverse_stft(scale.repeat(1, 2, 1) * rebuilt, kernel)
+        return self.transform.inverse_stft(scale.repeat(1, 2, 1) * angle, kernel), rebuilt
 
     def _plain(self, log_mel: Tensor, kernel: Tensor) -> Tensor:
         """The vocos package's head."""

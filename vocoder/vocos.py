@@ -2,7 +2,8 @@
 
     log M    = log max(pinv(filterbank) exp(log_mel), floor) + r(log_mel)      r zero at initialisation
     S        = M exp(i (p(log_mel) + pi k))                                    bin k = 0 … n_fft / 2
-    R        = STFT(ISTFT(S)),   S <- M R / sqrt(|R|^2 + (softness M)^2)       `refinements` times
+    R        = STFT(ISTFT(S)),   A = R - m / (1 + m) R_before                  `refinements` times, momentum m
+    S        <- M A / sqrt(|A|^2 + (softness M)^2)
     waveform = ISTFT(S)                                                        in the mel's own framing
 
 `r` and `p` are two halves of one linear layer on a ConvNeXt backbone (Siuzdak, "Vocos: Closing the gap between
@@ -11,8 +12,9 @@ through pseudo inversed mel filter", Interspeech 2024). The term `pi k` puts zer
 where the window is, instead of its edge.
 
 A refinement is one projection of Griffin-Lim inside the network, trained through: neighbouring frames agree on a
-phase. Its softness bounds how far a bin in which they cancel, whose angle is rounding noise, is blown up; a clip then
-sounds the same in any batch.
+phase. Momentum makes few of them go as far as more would (Perraudin, Balazs, Sondergaard, "A fast Griffin-Lim
+algorithm", 2013). Its softness bounds how far a bin in which they cancel, whose angle is rounding noise, is blown up;
+a clip then sounds the same in any batch.
 
 The clock tells the network time modulo a few frames. Without it a stationary mel gives every frame the same phase,
 which is a sound that repeats every hop and has its pitches on multiples of the frame rate; with a period of P frames
@@ -55,6 +57,7 @@ class VocosConfig:
         num_layers: ConvNeXt blocks; each adds three frames to the receptive field on either side.
         prior: add the pseudo-inverse magnitude; false is plain Vocos.
         refinements: projections of Griffin-Lim after the network; only with the prior.
+        momentum: of the refinements; 0 is the plain algorithm, 0.99 the fast one.
         clock: periods, in frames, of the sines and cosines of time that are fed beside the mel; only with the prior.
         dropout: of the backbone's features, before the head.
         magnitude_floor: of the prior, in units of an STFT magnitude (a full-scale sine is n_fft / 4). It must lie below
@@ -70,6 +73,7 @@ class VocosConfig:
     num_layers: int = 8
     prior: bool = True
     refinements: int = 2
+    momentum: float = 0.0
     clock: tuple[int, ...] = (2, 4, 8, 16)
     dropout: float = 0.0
     magnitude_floor: float = 1e-4
@@ -82,6 +86,8 @@ class VocosConfig:
                 raise ValueError(f"VocosConfig.{name}: expected at least 1, got {getattr(self, name)}")
         if not 0 <= self.refinements <= 16:
             raise ValueError(f"VocosConfig.refinements: expected 0 to 16, got {self.refinements}")
+        if not 0.0 <= self.momentum < 1.0:
+            raise ValueError(f"VocosConfig.momentum: expected 0 to less than 1, got {self.momentum}")
         object.__setattr__(self, "clock", tuple(self.clock))
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"VocosConfig.dropout: expected 0 to 1, got {self.dropout}")
@@ -101,15 +107,17 @@ class PriorHead(nn.Module):
     Args:
         dim: channels of the features.
         refinements: projections of Griffin-Lim.
+        momentum: of the refinements.
         mel: gives transform, window, hop and framing.
     """
 
     signs: Tensor
 
-    def __init__(self, dim: int, refinements: int, mel: MelConfig) -> None:
+    def __init__(self, dim: int, refinements: int, momentum: float, mel: MelConfig) -> None:
         super().__init__()
         self.mel = mel
         self.refinements = refinements
+        self.pull = momentum / (1.0 + momentum)
         bins = mel.n_fft // 2 + 1
         self.out = nn.Linear(dim, 2 * bins)
         with torch.no_grad():
@@ -136,10 +144,13 @@ class PriorHead(nn.Module):
         # A clip shorter than its own reflected edges has no STFT; it is left as it is.
         refinements = self.refinements if waveform.shape[1] >= self.mel.minimum_samples else 0
         softness = (SOFTNESS * magnitude).square() + TINY_POWER
+        before: Tensor | None = None
         for _ in range(refinements):
             rebuilt = forward_stft(waveform, self.mel)
-            power = rebuilt.real.square().add_(rebuilt.imag.square()).add_(softness)
-            waveform = inverse_stft(rebuilt * (power.rsqrt_() * magnitude), self.mel, envelope)
+            angle = rebuilt if before is None or not self.pull else rebuilt - self.pull * before
+            power = angle.real.square().add_(angle.imag.square()).add_(softness)
+            waveform = inverse_stft(angle * (power.rsqrt_() * magnitude), self.mel, envelope)
+            before = rebuilt
         return waveform
 
     def polar(self, features: Tensor, log_prior: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,7 +181,7 @@ class PriorVocos(Generator):
         self.dropout = nn.Dropout(size.dropout)
         self.attack = AttackGain(mel, size.attack) if size.attack else None
         if size.prior:
-            self.head: nn.Module = PriorHead(size.dim, size.refinements, mel)
+            self.head: nn.Module = PriorHead(size.dim, size.refinements, size.momentum, mel)
             return
         if mel.win_length != mel.n_fft:
             raise ValueError(

@@ -30,7 +30,12 @@ SHORT_WINDOW = replace(SAME, win_length=192)
 UNEVEN_HOP = replace(SAME, hop_length=60, framing="centred")
 MELS = [SAME, CENTRED, SHORT_WINDOW, UNEVEN_HOP]
 SMALL = VocosConfig(dim=16, intermediate_dim=16, num_layers=1, refinements=1, clock=(2, 4))
-SIZES = [SMALL, replace(SMALL, refinements=0, clock=()), replace(SMALL, prior=False), replace(SMALL, attack=4)]
+SIZES = [
+    SMALL,
+    replace(SMALL, refinements=0, clock=()),
+    replace(SMALL, prior=False),
+    replace(SMALL, attack=4, refinements=2, momentum=0.99),
+]
 
 
 def network(mel, config):

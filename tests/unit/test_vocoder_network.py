@@ -44,6 +44,7 @@ CONFIGS = [
     replace(SMALL, refinements=3, clock=(3, 4)),
     replace(SMALL, prior=False),
     replace(SMALL, attack=4),
+    replace(SMALL, refinements=3, momentum=0.9),
 ]
 
 
@@ -210,6 +211,28 @@ def test_what_goes_on_or_dies_away_is_no_attack():
 def test_attack_gains_that_cannot_be(change, says):
     with pytest.raises(ValueError, match=says):
         PriorVocos(SAME, replace(SMALL, **change))
+
+
+def test_momentum_is_that_of_the_fast_algorithm():
+    """Nothing hides behind the softness where bins agree: two steps, written out."""
+    plain, one, two = (
+        network(config=replace(SMALL, refinements=count, clock=(), momentum=0.99)) for count in (0, 1, 2)
+    )
+    for model in (one, two):
+        model.load_state_dict(plain.state_dict())
+    log_mel = log_mels(1, 30) + 4.0
+    prior = pseudo_inverse_magnitude(log_mel, SAME).clamp(min=SMALL.magnitude_floor).log()
+    with torch.no_grad():
+        magnitude, _ = plain.head.polar(plain.backbone((log_mel + 5.0) / 3.0), prior)
+        first, second = forward_stft(plain.decode(log_mel), SAME), forward_stft(one.decode(log_mel), SAME)
+        pushed = second - 0.99 / 1.99 * first
+        trusted = (pushed.abs() / magnitude).square()
+        expected = inverse_stft(
+            torch.polar(magnitude, pushed.angle()) * (trusted / (trusted + SOFTNESS**2)).sqrt(), SAME
+        )
+    assert torch.allclose(two.decode(log_mel), expected, atol=1e-4)
+    with pytest.raises(ValueError, match="momentum: expected 0 to less than 1, got 1"):
+        VocosConfig(momentum=1.0)
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -1,0 +1,58 @@
+"""The bundled vocoder on real recordings: attacks stay attacks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from audio.distances import multi_scale_mel_distance, normalise_peak
+from audio.files import read_audio
+from audio.mel import LogMelSpectrogram
+from evaluation.onsets import onset_rise_ms
+from pipelines.bundle import Bundle
+from vocoder.vocos import PriorVocos
+
+BUNDLE = Path(__file__).resolve().parents[2] / "bundles/oneshots"
+STRUCK = ("bd_", "drum_", "elec_", "perc_", "sn_", "tabla_")
+ALLOWED = 1.3
+
+
+@pytest.fixture(scope="module")
+def vocoder() -> PriorVocos:
+    return PriorVocos.from_checkpoint(Bundle.open(BUNDLE).stage("vocoder"))
+
+
+@pytest.fixture(scope="module")
+def clips(sonic_pi_folder: Path) -> list[torch.Tensor]:
+    """The first second of every second struck sound of Sonic Pi, `(1, samples)` each."""
+    paths = [path for path in sorted(sonic_pi_folder.glob("*.flac")) if path.name.startswith(STRUCK)][::2]
+    assert len(paths) >= 30
+    found = [torch.from_numpy(read_audio(path, 44100, seconds=1.0)[0])[None] for path in paths]
+    return [normalise_peak(clip) for clip in found if clip.shape[1] >= 4096]
+
+
+@torch.no_grad()
+def rises(vocoder: PriorVocos, clips: list[torch.Tensor], sharpened: bool) -> tuple[np.ndarray, np.ndarray, float]:
+    """Onset rises of what the vocoder makes and of what it was made from, in ms, and the mean distance of the two."""
+    front_end, made, real, distances = LogMelSpectrogram(vocoder.mel), [], [], []
+    attack = vocoder.attack
+    vocoder.attack = attack if sharpened else None
+    for clip in clips:
+        sound = vocoder(front_end(clip))
+        length = min(sound.shape[1], clip.shape[1])
+        made.append(onset_rise_ms(sound[0].numpy(), 44100))
+        real.append(onset_rise_ms(clip[0].numpy(), 44100))
+        distances.append(float(multi_scale_mel_distance(sound[:, :length], clip[:, :length], 44100)))
+    vocoder.attack = attack
+    return np.array(made), np.array(real), float(np.mean(distances))
+
+
+def test_the_median_rise_is_within_what_is_allowed_and_was_not_without_the_gain(vocoder, clips) -> None:
+    made, real, distance = rises(vocoder, clips, True)
+    plain, _, plain_distance = rises(vocoder, clips, False)
+    assert np.median(made) <= ALLOWED * np.median(real)
+    assert np.median(made / real) <= ALLOWED
+    assert np.median(plain / real) > np.median(made / real) + 0.05
+    # Sharper attacks cost little elsewhere.
+    assert distance < 1.05 * plain_distance
