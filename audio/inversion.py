@@ -46,7 +46,8 @@ def forward_stft(waveform: Tensor, config: MelConfig) -> Tensor:
     padded = pad(waveform, (config.padding, config.padding), mode="reflect")
     # Less than torch.stft asks: no checks, and the transforms read what the window has just written.
     frames = padded.unfold(1, config.n_fft, config.hop_length) * _window(config, waveform.device)
-    return torch.fft.rfft(frames).transpose(1, 2)
+    spectrum: Tensor = torch.fft.rfft(frames).transpose(1, 2)
+    return spectrum
 
 
 def inverse_stft(spectrum: Tensor, config: MelConfig, envelope: Tensor | None = None) -> Tensor:

@@ -54,8 +54,8 @@ class AttackGain(nn.Module):
         self.first = nn.Conv1d(mel.n_mels, width, KERNEL, padding=KERNEL // 2)
         self.layers = nn.ModuleList(nn.Conv1d(width, width, KERNEL, padding=KERNEL // 2) for _ in range(layers))
         self.last = nn.Conv1d(width, parts, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
 
     @property
     def reach(self) -> int:
