@@ -20,7 +20,7 @@ import math
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn.functional import gelu, interpolate, max_pool1d, pad
+from torch.nn.functional import gelu, pad
 
 from audio.mel import MelConfig
 
@@ -29,7 +29,6 @@ KERNEL = 3
 LARGEST_GAIN = 3.0
 # Nats by which loudness must rise to be an attack at all (6 dB), and to be one entirely (18 dB).
 LOW, HIGH = 0.7, 2.1
-PAST_FRAMES, FUTURE_FRAMES = 2, 1
 
 
 class AttackGain(nn.Module):
@@ -66,9 +65,9 @@ class AttackGain(nn.Module):
         """How much of an attack each frame is, 0 to 1, `(batch, 1, frames)`, of a log-mel `(batch, n_mels, frames)`."""
         loudness = log_mel.float().logsumexp(dim=1, keepdim=True)
         silence = math.log(self.mel.n_mels) + self.mel.log_mel_floor
-        before = pad(loudness, (PAST_FRAMES, 0), value=silence)[..., :-1]
-        faintest = -max_pool1d(-before, PAST_FRAMES, 1)
-        loudest = max_pool1d(pad(loudness, (0, FUTURE_FRAMES), value=silence), 1 + FUTURE_FRAMES, 1)
+        before = pad(loudness, (2, 0), value=silence)
+        faintest = torch.minimum(before[..., :-2], before[..., 1:-1])
+        loudest = torch.maximum(loudness, pad(loudness, (0, 1), value=silence)[..., 1:])
         return ((loudest - faintest - LOW) / (HIGH - LOW)).clamp(0.0, 1.0)
 
     def forward(self, log_mel: Tensor, normalised: Tensor) -> Tensor:
@@ -85,8 +84,18 @@ class AttackGain(nn.Module):
         for layer in self.layers:
             hidden = hidden + gelu(layer(hidden))
         bounded = LARGEST_GAIN * torch.tanh(self.last(hidden).float() / LARGEST_GAIN) * self.rising(log_mel)
-        steps = rearrange(bounded, "batch parts frames -> batch 1 (frames parts)")
-        gains = interpolate(steps, scale_factor=float(self.samples), mode="linear")[:, 0].exp()
+        gains = self._interpolated(rearrange(bounded, "batch parts frames -> batch (frames parts) 1")).exp()
         # A centred frame has its middle at a multiple of the hop, another half a hop later.
         first = self.mel.hop_length // 2 if self.mel.framing == "centred" else 0
         return gains[:, first : first + self.mel.num_samples(normalised.shape[-1])]
+
+    def _interpolated(self, steps: Tensor) -> Tensor:
+        """Straight lines between the middles of steps, `(batch, steps, 1)` to `(batch, samples)`.
+
+        Written out, because an exported `interpolate` knows one length only.
+        """
+        before = torch.cat([steps[:, :1], steps[:, :-1]], dim=1)
+        after = torch.cat([steps[:, 1:], steps[:, -1:]], dim=1)
+        place = (torch.arange(self.samples, device=steps.device) + 0.5) / self.samples - 0.5
+        mixed = steps * (1.0 - place.abs()) + before * (-place).clamp(min=0.0) + after * place.clamp(min=0.0)
+        return rearrange(mixed, "batch steps samples -> batch (steps samples)")

@@ -27,7 +27,8 @@ STAGES = {
     "latent_diffusion": (LatentDiffusionTraining, LatentData, False),
     "vocoder": (VocoderTraining, VocoderData, True),
 }
-PRESETS = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name not in ("mel", "adapters"))
+NO_STAGES = ("mel", "adapters", "phrasings")
+PRESETS = sorted(path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name not in NO_STAGES)
 # Folders with a whole chain; the others hold experiments on a stage.
 CHAINS = sorted({path.parent for path in PRESETS if all((path.parent / f"{name}.yaml").is_file() for name in STAGES)})
 
