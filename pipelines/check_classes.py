@@ -53,10 +53,8 @@ def check_classes(
     pipeline = TextToAudioPipeline.from_pretrained(model)
     folder = AudioFolder.scan(audio)
     families = usable_families(folder, minimum_clips)
-    prompts = {
-        name: said[name] if said else held_out_captions(folder, name) for name in families if not said or name in said
-    }
-    if said and unseen_share(said, folder) < 1.0:
+    prompts = prompts_of(families, folder, said)
+    if said:
         say(f"{unseen_share(said, folder):.0%} of these prompts hold a word that no training caption has")
     train = [clip for clip in folder.split("train") if clip.family in families]
     test = [clip for clip in folder.split("test") if clip.family in families]
@@ -86,6 +84,20 @@ def usable_families(folder: AudioFolder, minimum_clips: int) -> list[str]:
             f"split, {FEWEST_FAMILIES} are needed"
         )
     return families
+
+
+def prompts_of(families: Sequence[str], folder: AudioFolder, said: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Prompts of each family: captions of its held-out clips, or those of a list for the families that it names.
+
+    Raises:
+        ValueError: a list that names none of the families.
+    """
+    if not said:
+        return {name: held_out_captions(folder, name) for name in families}
+    found = {name: said[name] for name in families if name in said}
+    if not found:
+        raise ValueError(f"phrasings: expected some of the families {', '.join(families)}, got {', '.join(said)}")
+    return found
 
 
 def held_out_captions(folder: AudioFolder, family: str) -> list[str]:

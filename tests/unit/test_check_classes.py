@@ -8,7 +8,14 @@ import torch
 
 from audio.dataset import AudioFolder, Clip
 from pipelines import check_classes
-from pipelines.check_classes import generated_accuracies, held_out_captions, read_phrasings, unseen_share, words_of
+from pipelines.check_classes import (
+    generated_accuracies,
+    held_out_captions,
+    prompts_of,
+    read_phrasings,
+    unseen_share,
+    words_of,
+)
 from pipelines.recipes.captions import captions
 from pipelines.recipes.clips import Clip as PlannedClip
 from pipelines.recipes.gm_names import DRUM_KEYS, PROGRAMS
@@ -63,7 +70,12 @@ def test_captions_are_those_of_the_held_out_clips() -> None:
         Clip(Path(f"{split}.wav"), (f"{split} one", "a kick"), 1.0, -10.0, 100.0, family=family, split=split)
         for split, family in (("train", "kick"), ("test", "kick"), ("test", "snare"))
     ]
-    assert held_out_captions(AudioFolder(Path(), tuple(clips)), "kick") == ["a kick", "test one"]
+    folder = AudioFolder(Path(), tuple(clips))
+    assert held_out_captions(folder, "kick") == ["a kick", "test one"]
+    assert prompts_of(["kick", "snare"], folder, {}) == {name: ["a kick", "test one"] for name in ("kick", "snare")}
+    assert prompts_of(["kick", "snare"], folder, {"snare": ["crack"], "tom": ["boom"]}) == {"snare": ["crack"]}
+    with pytest.raises(ValueError, match="phrasings: expected some of the families kick, snare, got tom"):
+        prompts_of(["kick", "snare"], folder, {"tom": ["boom"]})
 
 
 def test_each_family_is_asked_as_often_and_by_its_own_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
