@@ -129,7 +129,7 @@ def griffin_lim(
     weight = momentum / (1.0 + momentum)
     for _ in range(iterations):
         rebuilt = forward_stft(inverse_stft(magnitude * angles, config), config)
-        angles = rebuilt - weight * previous
+        angles = rebuilt.sub(previous, alpha=weight)
         angles = angles / angles.abs().clamp(min=1e-16)
         previous = rebuilt
     return inverse_stft(magnitude * angles, config)

@@ -147,9 +147,12 @@ class PriorHead(nn.Module):
         before: Tensor | None = None
         for _ in range(refinements):
             rebuilt = forward_stft(waveform, self.mel)
-            angle = rebuilt if before is None or not self.pull else rebuilt - self.pull * before
-            power = angle.real.square().add_(angle.imag.square()).add_(softness)
-            waveform = inverse_stft(angle * (power.rsqrt_() * magnitude), self.mel, envelope)
+            # One pass: a complex tensor times a number, on its own, costs more than both transforms.
+            angle = rebuilt if before is None or not self.pull else rebuilt.sub(before, alpha=self.pull)
+            real, imaginary = angle.real, angle.imag
+            gain = real.square().add_(imaginary.square()).add_(softness).rsqrt_() * magnitude
+            # Part by part: beside a complex tensor the gain would first be written out as complex numbers.
+            waveform = inverse_stft(torch.complex(real * gain, imaginary * gain), self.mel, envelope)
             before = rebuilt
         return waveform
 
