@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchaudio.functional import resample as torchaudio_resample
 
+from audio.comments import append_wav_comment
 from audio.measures import Waveform
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".w64", ".caf", ".opus"})
@@ -152,13 +153,14 @@ def resample_tensor(waveform: Tensor, source_rate: int, target_rate: int) -> Ten
     return resampled
 
 
-def write_audio(path: Path, waveform: Waveform, sample_rate: int) -> None:
+def write_audio(path: Path, waveform: Waveform, sample_rate: int, comment: str = "") -> None:
     """Write a clip aside, then rename it to its name: a reader never meets half a file.
 
     Args:
         path: the suffix (.wav, .flac, .ogg) chooses the format; wav and flac are 16 bit.
         waveform: samples in [-1, 1], mono.
         sample_rate: in Hz.
+        comment: a text to keep inside the file.
 
     Raises:
         ValueError: an unknown suffix, samples that are not finite, or a folder that cannot be written.
@@ -170,7 +172,12 @@ def write_audio(path: Path, waveform: Waveform, sample_rate: int) -> None:
         raise ValueError(f"{path}: refused to write samples that are not finite")
     with write_aside(path) as aside:
         try:
-            soundfile.write(str(aside), waveform, sample_rate, format=kind.upper(), subtype=SUBTYPES[kind])
+            with soundfile.SoundFile(str(aside), "w", sample_rate, 1, SUBTYPES[kind], format=kind.upper()) as file:
+                if comment and kind != "wav":
+                    file.comment = comment
+                file.write(waveform)
+            if comment and kind == "wav":
+                append_wav_comment(aside, comment)
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise ValueError(f"{path}: cannot be written ({_reason(error)}); is the disk full?") from error
 

@@ -129,6 +129,26 @@ def data_and_noise(
     return alpha * latents - sigma * prediction_value, sigma * latents + alpha * prediction_value
 
 
+def data_slope(time: Tensor, path: PathConfig, prediction: str) -> Tensor:
+    """By how much a prediction at x_t changes with the data that it stands for; the shape of `time`, float64.
+
+    At the end of a path, where x_t is the data, it is as large as at 0.001 before: what is multiplied by it is 0 there.
+
+    Args:
+        time: in [0, 1].
+        path: which path.
+        prediction: velocity, noise or v.
+
+    Raises:
+        ValueError: a prediction that the path does not know.
+    """
+    check_prediction(prediction, path)
+    alpha, sigma = alpha_sigma(path, time)
+    # alpha^2 + sigma^2 = 1 where the prediction is v.
+    signs = {"velocity": torch.ones_like(alpha), "noise": -alpha, "v": -torch.ones_like(alpha)}
+    return signs[prediction] / sigma.clamp(min=1e-3)
+
+
 def gaussian_prediction(
     variance: Tensor, time: Tensor, path: PathConfig, prediction: str
 ) -> tuple[Tensor, Tensor, Tensor]:

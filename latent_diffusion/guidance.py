@@ -1,75 +1,200 @@
-"""Classifier-free guidance: a field made of two that is itself a field, so that any solver takes it.
+"""Guidance: a field made of several that is itself a field, so that any solver takes it.
 
-    guided = unconditional + guidance_scale * (conditional - unconditional)
+    guided = negative + scale * (said - negative),      said = sum of weight * prediction of each part of a mixture
 
-(Ho, Salimans, "Classifier-Free Diffusion Guidance", 2022, equation 6, with guidance_scale = 1 + w: 1 is off.) Because
-data, noise, v and velocity are, for a given x_t, affine functions of each other, and the two weights sum to one,
-guiding any of them guides all: the same lines serve every path and prediction.
+(Ho, Salimans, "Classifier-Free Diffusion Guidance", 2022, equation 6, with scale = 1 + w: 1 is off.) `negative` is
+what the model says to nothing, or to what is not wanted. Because data, noise, v and velocity are, for a given x_t,
+affine functions of each other, and all weights sum to one, guiding any of them guides all: the same lines serve every
+path and prediction. (Mixtures after Liu et al., "Compositional Visual Generation with Composable Diffusion Models",
+2022, equation 11; their weights may differ from frame to frame, so that a prompt gives way to another.)
 
 Within an interval of time only: near noise guidance chooses among the sounds that fit a prompt and makes all clips
 alike, near data it adds nothing (Kynkäänniemi et al., "Applying Guidance in a Limited Interval Improves Sample and
 Distribution Quality in Diffusion Models", 2024; there in noise levels).
+
+Two remedies against what a large scale overdoes, both on the data that a prediction stands for, row by row:
+
+    parallel   of the step data(said) - data(negative), the part along data(said) counts this much; 0 is the
+               projection of adaptive projected guidance (Sadat, Hilliges, Weber, 2024, equation 7; no momentum)
+    rescale    the guided data get this much of the spread of the unguided ones (Lin, Liu, Li, Yang, "Common Diffusion
+               Noise Schedules and Sample Steps are Flawed", 2024, equations 15 and 16)
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from latent_diffusion.conditioning import Condition
+from latent_diffusion.flow import data_and_noise, data_slope
+from latent_diffusion.paths import PathConfig
 from latent_diffusion.solvers import Field
 
 ConditionedField = Callable[[Tensor, Tensor, Condition], Tensor]
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class GuidanceConfig:
+    """How a prompt is pressed.
+
+    Args:
+        scale: 1 is off.
+        interval: first and last time at which it acts, 0 noise, 1 data.
+        rescale: share of the unguided spread that is restored, 0 to 1.
+        parallel: weight of the step's part along the data, 0 to 1; 1 is plain guidance.
+
+    Raises:
+        ValueError: a number out of its range.
+    """
+
+    scale: float = 1.0
+    interval: tuple[float, float] = (0.0, 1.0)
+    rescale: float = 0.0
+    parallel: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if not math.isfinite(self.scale) or not 0.0 <= self.scale <= 100.0:
+            raise ValueError(f"guidance_scale: expected 0 to 100, got {self.scale}")
+        first, last = self.interval
+        if not 0.0 <= first < last <= 1.0:
+            raise ValueError(f"guidance_interval: expected two rising times from 0 to 1, got {first} and {last}")
+        for name in ("rescale", "parallel"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"guidance_{name}: expected 0 to 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Conditions that hold together, each with its weight.
+
+    Args:
+        parts: at least one condition, all of as many rows.
+        weights: one for each, `(latent_frames,)` or `()`; they sum to one.
+    """
+
+    parts: tuple[Condition, ...]
+    weights: tuple[Tensor, ...]
+
+    def __len__(self) -> int:
+        return len(self.parts[0])
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network's numbers mean.
+
+    Args:
+        path: from noise to data.
+        name: velocity, noise or v.
+    """
+
+    path: PathConfig
+    name: str
 
 
 def guided_field(
     field: ConditionedField,
-    condition: Condition,
-    null: Condition,
-    guidance_scale: float,
-    interval: tuple[float, float] = (0.0, 1.0),
+    said: Condition | Mixture,
+    negative: Condition,
+    guidance: GuidanceConfig,
+    prediction: Prediction,
+    mask: Tensor | None = None,
 ) -> Field:
     """Wrap a conditioned field.
 
     Args:
-        field: of noisy latents, time `(batch,)` and condition.
-        condition: of each row.
-        null: what "no condition" means, of each row; not looked at when guidance is off.
-        guidance_scale: 1 is off and costs one forward; otherwise both halves run as one batch of twice the rows.
-        interval: first and last time at which it is guided, in [0, 1]; at others it is the conditioned field alone.
-
-    Raises:
-        ValueError: a scale that is not finite or negative, or an interval that is none.
+        field: of noisy latents, time `(batch,)` and condition; all conditions of a time run as one batch, rows of the
+            first before rows of the second.
+        said: what is wanted, of each row.
+        negative: what is not, or nothing, of each row; not looked at when guidance is off.
+        guidance: how.
+        prediction: what the field gives.
+        mask: `(batch, latent_frames)`, True where a frame is part of its row; None where all are.
     """
-    if not math.isfinite(guidance_scale) or guidance_scale < 0.0:
-        raise ValueError(f"guidance_scale: expected a number of at least 0, got {guidance_scale}")
-    first, last = check_interval(interval)
+    mixture = said if isinstance(said, Mixture) else Mixture((said,), (torch.ones(()),))
 
     def plain(latents: Tensor, time: Tensor) -> Tensor:
-        return field(latents, time.to(latents).expand(len(latents)), condition)
+        return _mixed(_together(field, latents, time, mixture.parts), mixture)
 
-    if guidance_scale == 1.0:
+    if guidance.scale == 1.0:
         return plain
-    both = Condition.join(condition, null)
 
     def guided(latents: Tensor, time: Tensor) -> Tensor:
-        if not first <= float(time) <= last:
+        if not guidance.interval[0] <= float(time) <= guidance.interval[1]:
             return plain(latents, time)
-        doubled = torch.cat([latents, latents])
-        with_condition, without = field(doubled, time.to(latents).expand(len(doubled)), both).chunk(2)
-        return without + guidance_scale * (with_condition - without)
+        *wanted, without = _together(field, latents, time, (*mixture.parts, negative))
+        with_condition = _mixed(wanted, mixture)
+        step = with_condition - without
+        if guidance.parallel != 1.0:
+            step = _less_parallel(step, with_condition, latents, time, guidance.parallel, prediction, mask)
+        made = without + guidance.scale * step
+        if guidance.rescale:
+            made = _rescaled(made, with_condition, latents, time, guidance.rescale, prediction, mask)
+        return made
 
     return guided
 
 
-def check_interval(interval: tuple[float, float]) -> tuple[float, float]:
-    """The interval of guidance, as it is.
+def _together(field: ConditionedField, latents: Tensor, time: Tensor, conditions: Sequence[Condition]) -> list[Tensor]:
+    """The predictions for several conditions, in one forward."""
+    both = conditions[0]
+    for condition in conditions[1:]:
+        both = Condition.join(both, condition)
+    many = latents if len(conditions) == 1 else torch.cat([latents] * len(conditions))
+    return list(field(many, time.to(latents).expand(len(many)), both).chunk(len(conditions)))
 
-    Raises:
-        ValueError: not two rising times in [0, 1].
-    """
-    first, last = interval
-    if not 0.0 <= first < last <= 1.0:
-        raise ValueError(f"guidance_interval: expected two rising times from 0 to 1, got {first} and {last}")
-    return first, last
+
+def _mixed(predictions: Sequence[Tensor], mixture: Mixture) -> Tensor:
+    if len(predictions) == 1:
+        return predictions[0]
+    weighted = [weight.to(one) * one for weight, one in zip(mixture.weights, predictions, strict=True)]
+    return torch.stack(weighted).sum(dim=0)
+
+
+def _less_parallel(
+    step: Tensor,
+    said: Tensor,
+    latents: Tensor,
+    time: Tensor,
+    share: float,
+    prediction: Prediction,
+    mask: Tensor | None,
+) -> Tensor:
+    """Take off a part of the step along the data. A step between predictions is one between data, times a number."""
+    data, _ = data_and_noise(said, latents, time, prediction.path, prediction.name)
+    data = _inside(data, mask)
+    along = (_inside(step, mask) * data).sum(dim=(1, 2), keepdim=True) / data.square().sum(
+        dim=(1, 2), keepdim=True
+    ).clamp(min=TINY)
+    return step - (1.0 - share) * along * data
+
+
+def _rescaled(
+    made: Tensor,
+    said: Tensor,
+    latents: Tensor,
+    time: Tensor,
+    share: float,
+    prediction: Prediction,
+    mask: Tensor | None,
+) -> Tensor:
+    """Give the guided data the spread of the unguided ones."""
+    guided, plain = (data_and_noise(one, latents, time, prediction.path, prediction.name)[0] for one in (made, said))
+    ratio = (_spread(plain, mask) / _spread(guided, mask).clamp(min=TINY)) - 1.0
+    return made + data_slope(time, prediction.path, prediction.name).to(made) * share * ratio * guided
+
+
+def _inside(values: Tensor, mask: Tensor | None) -> Tensor:
+    return values if mask is None else values * mask[:, None]
+
+
+def _spread(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Standard deviation of each row over its own frames, `(batch, 1, 1)`."""
+    inside = torch.ones_like(values[:, :1]) if mask is None else mask[:, None].to(values)
+    count = inside.sum(dim=(1, 2), keepdim=True) * values.shape[1]
+    mean = (values * inside).sum(dim=(1, 2), keepdim=True) / count
+    return (((values - mean) * inside).square().sum(dim=(1, 2), keepdim=True) / count).sqrt()

@@ -14,28 +14,16 @@ from torch import Tensor, nn
 from audio.latents import LatentSpec
 from latent_diffusion.conditioning import Condition, Conditioner, ConditionInputs
 from latent_diffusion.config import LatentDiffusionConfig
-from latent_diffusion.flow import data_and_noise, frame_mask, gaussian_prediction, mix
-from latent_diffusion.guidance import guided_field
+from latent_diffusion.flow import frame_mask, gaussian_prediction, mix
+from latent_diffusion.guidance import ConditionedField, Mixture, Prediction, guided_field
 from latent_diffusion.network import DiffusionTransformer
 from latent_diffusion.preconditioning import Preconditioner
-from latent_diffusion.solvers import (
-    DEFAULT_SOLVER_STEPS,
-    SOLVERS,
-    Field,
-    OnStep,
-    ancestral,
-    ddim,
-    euler,
-    heun,
-    midpoint,
-    row_noise,
-    solver_times,
-)
+from latent_diffusion.sampling import Held, SamplerConfig, check_shapes, integrate
+from latent_diffusion.solvers import SOLVERS, OnStep
 from latent_diffusion.text import text_encoder
 from training.checkpoint import StageRecord, load_stage, load_weights
 
 KIND = "latent_diffusion"
-FLOW_SOLVERS = {"euler": euler, "midpoint": midpoint, "heun": heun}
 
 
 class LatentDiffusion(nn.Module):
@@ -158,101 +146,69 @@ class LatentDiffusion(nn.Module):
     def sample(
         self,
         noise: Tensor,
-        condition: Condition,
-        guidance_scale: float = 1.0,
-        solver: str | None = None,
-        solver_steps: int = DEFAULT_SOLVER_STEPS,
+        condition: Condition | Mixture,
+        sampler: SamplerConfig = SamplerConfig(),  # noqa: B008 (frozen)
         valid_frames: Tensor | None = None,
         on_step: OnStep | None = None,
         start: Tensor | None = None,
         start_time: float = 0.0,
-        guidance_interval: tuple[float, float] = (0.0, 1.0),
+        kept: Tensor | None = None,
+        negative: Condition | None = None,
     ) -> Tensor:
-        """Make latents out of noise, or finish given ones from somewhere on the way.
+        """Make latents out of noise, or out of given ones from somewhere on the way, or around what is kept of them.
 
         Args:
             noise: standard normal, `(batch, channels, latent_frames)`, float32.
-            condition: of each row.
-            guidance_scale: 1 is off.
-            solver: one of `solver_names`; the first when left out.
-            solver_steps: of the solver.
+            condition: of each row, or several with weights.
+            sampler: solver, times and guidance.
             valid_frames: frames of each row, `(batch,)`; all when left out.
             on_step: told after each step how many are done, of how many.
             start: raw latents, as many as noise; they are mixed with it as the path has them at `start_time`, and the
                 steps lead from there to 1.
             start_time: 0 is noise alone; only with `start`.
-            guidance_interval: first and last time at which guidance acts.
+            kept: `(batch, latent_frames)`, True where the latents of `start` come out as they went in.
+            negative: what is not wanted, of each row; nothing when left out.
 
         Returns:
             raw latents of the same shape; beyond a row's valid frames, those of silence.
 
         Raises:
-            ValueError: shapes that do not fit, a solver that does not fit the path, a scale or number of steps out of
-                range.
+            ValueError: shapes that do not fit, or a solver that does not fit the path.
         """
-        self._check(noise, condition, valid_frames)
-        solver = self._fitting_solver(solver)
-        times = solver_times(solver_steps, start_time)
-        noise = self._started(noise.to(self.device), start, start_time)
+        check_shapes(self.spec, noise, len(condition), valid_frames, start, kept)
+        if start is None and (start_time or kept is not None):
+            raise ValueError("start_time and kept need latents to start from, got no start")
+        solver = self._fitting_solver(sampler.solver)
+        noise = noise.to(self.device)
+        given = None if start is None else self.spec.whiten(start.to(noise))
         mask = None
         if valid_frames is not None:
             valid_frames = valid_frames.to(self.device)
             mask = frame_mask(valid_frames, noise.shape[-1])
             noise = noise * mask[:, None]
-        field = self._field(condition, guidance_scale, guidance_interval, mask)
-        if solver in FLOW_SOLVERS:
-            whitened = FLOW_SOLVERS[solver](field, noise, times, on_step)
-        else:
-            whitened = self._denoise(solver, field, noise, times, valid_frames, on_step)
+        prediction = Prediction(self.config.path, self.config.prediction)
+        negative = negative or self.null_condition(len(condition))
+        field = guided_field(self._masked(mask), condition, negative, sampler.guidance, prediction, mask)
+        first, held = noise, None
+        if given is not None:
+            first = mix(given, noise, torch.tensor(start_time, device=noise.device), self.config.path)
+            held = Held(given, kept.to(self.device), noise, prediction) if kept is not None else None
+        whitened = integrate(sampler, solver, field, first, prediction, start_time, valid_frames, on_step, held)
         latents = self.spec.unwhiten(whitened)
         if mask is None:
             return latents
         silence = torch.tensor(self.spec.silence, device=latents.device)[:, None]
         return torch.where(mask[:, None], latents, silence)
 
-    def _started(self, noise: Tensor, start: Tensor | None, start_time: float) -> Tensor:
-        """The point x_t of the path at `start_time`; the noise itself where there is nothing to start from."""
-        if start is None:
-            if start_time:
-                raise ValueError(f"start_time: {start_time} needs latents to start from, got no start")
-            return noise
-        if start.shape != noise.shape:
-            raise ValueError(f"start: expected the shape of noise {tuple(noise.shape)}, got {tuple(start.shape)}")
-        data = self.spec.whiten(start.to(noise))
-        return mix(data, noise, torch.tensor(start_time, device=noise.device), self.config.path)
-
-    def _denoise(
-        self,
-        solver: str,
-        field: Field,
-        noise: Tensor,
-        times: Tensor,
-        valid_frames: Tensor | None,
-        on_step: OnStep | None,
-    ) -> Tensor:
-        """Solvers of variance-preserving diffusion, which ask for data and noise."""
-        path, prediction = self.config.path, self.config.prediction
-
-        def denoiser(x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-            return data_and_noise(field(x, time), x, time, path, prediction)
-
-        if solver == "ddim":
-            return ddim(denoiser, noise, times, path, on_step)
-        return ancestral(denoiser, noise, times, path, row_noise(noise, valid_frames), on_step)
-
-    def _field(
-        self, condition: Condition, guidance_scale: float, interval: tuple[float, float], mask: Tensor | None
-    ) -> Field:
-        """The guided network as a function of noisy latents and time."""
-        doubled = None if mask is None else torch.cat([mask, mask])
+    def _masked(self, mask: Tensor | None) -> ConditionedField:
+        """The network as a function of noisy latents, time and condition, for any number of copies of the rows."""
 
         def conditioned(latents: Tensor, time: Tensor, own: Condition) -> Tensor:
-            # Guidance runs both halves as one batch, whose rows are masked alike.
-            own_mask = mask if len(latents) == len(condition) else doubled
+            own_mask = None if mask is None else mask.repeat(len(latents) // len(mask), 1)
             predicted: Tensor = self(latents, time, own, own_mask)
             return predicted.float()
 
-        return guided_field(conditioned, condition, self.null_condition(len(condition)), guidance_scale, interval)
+        return conditioned
 
     def _fitting_solver(self, solver: str | None) -> str:
         fitting = self.solver_names()
@@ -263,15 +219,3 @@ class LatentDiffusion(nn.Module):
                 f"solver: path '{self.config.path.name}' of this model takes {', '.join(fitting)}, got {solver!r}"
             )
         return solver
-
-    def _check(self, noise: Tensor, condition: Condition, valid_frames: Tensor | None) -> None:
-        if noise.dim() != 3 or noise.shape[1] != self.spec.channels or 0 in noise.shape:
-            raise ValueError(f"noise: expected (batch, {self.spec.channels}, frames), got {tuple(noise.shape)}")
-        if len(condition) != len(noise):
-            raise ValueError(f"condition: expected {len(noise)} rows as in noise, got {len(condition)}")
-        if valid_frames is None:
-            return
-        if valid_frames.shape != (len(noise),) or valid_frames.min() < 1 or valid_frames.max() > noise.shape[-1]:
-            raise ValueError(
-                f"valid_frames: expected {len(noise)} numbers from 1 to {noise.shape[-1]}, got {valid_frames.tolist()}"
-            )

@@ -6,15 +6,22 @@ For a flow, the ordinary differential equation dx/dt = velocity(x, t) is integra
     midpoint   x' = x + h v(x + h v(x, t) / 2, t + h / 2)                            h^2
     Heun       x' = x + h (v(x, t) + v(x + h v(x, t), t + h)) / 2                    h^2
 
-For a variance-preserving path, a step goes by estimates of data and noise:
+On any path, a step may go by estimates of data and noise:
 
-    DDIM        x_s = alpha_s data + sigma_s noise         (Song, Meng, Ermon, 2021, equation 12 with eta = 0)
+    DDIM        x_s = alpha_s data + sigma_s noise         (Song, Meng, Ermon, 2021, equation 12 with eta = 0; on a flow
+                                                            it is Euler)
     ancestral   x_s ~ q(x_s | x_t, data)                   (Ho, Jain, Abbeel, "DDPM", 2020, equations 6 and 7)
+    stochastic  x_s = alpha_s data + sqrt(sigma_s^2 - c^2) noise + c fresh,    c = eta times ancestral's spread
+                                                           (Song, Meng, Ermon, 2021, equations 12 and 16)
+    dpmpp_2m    DDIM with data extrapolated from this step and the one before, linearly in log(alpha / sigma)
+                                                           (Lu et al., "DPM-Solver++", 2022, algorithm 2)
 
 All are plain functions of a field or denoiser; a network is one of many things that can stand there.
 """
 
+import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -30,24 +37,49 @@ FreshNoise = Callable[[int], Tensor]
 OnStep = Callable[[int, int], None]
 """Told after each step: how many are done, of how many."""
 
+DENOISING_SOLVERS = ("ddim", "ancestral", "stochastic", "dpmpp_2m")
 SOLVERS: dict[str, tuple[str, ...]] = {
-    "rectified_flow": ("euler", "midpoint", "heun"),
-    "variance_preserving": ("ddim", "ancestral"),
+    "rectified_flow": ("euler", "midpoint", "heun", "adaptive", *DENOISING_SOLVERS),
+    "variance_preserving": DENOISING_SOLVERS,
 }
 DEFAULT_SOLVER_STEPS = 25
+Spacing = Literal["even", "quadratic", "cosine"]
+SPACINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "even": lambda u: u,
+    "quadratic": lambda u: u.square(),
+    "cosine": lambda u: 0.5 - 0.5 * torch.cos(torch.pi * u),
+}
 
 
-def solver_times(solver_steps: int, start_time: float = 0.0) -> Tensor:
-    """Evenly spaced times from `start_time` to 1, `(solver_steps + 1,)`, float32.
+def solver_times(solver_steps: int, start_time: float = 0.0, spacing: Spacing = "even", shift: float = 1.0) -> Tensor:
+    """Rising times from `start_time` to 1, `(solver_steps + 1,)`, float32.
+
+    Args:
+        solver_steps: at least one.
+        start_time: the first time.
+        spacing: even; quadratic, closer together near the start; cosine, closer together at both ends.
+        shift: u becomes u / (u + shift (1 - u)): above 1 closer together near noise (Esser et al., "Scaling Rectified
+            Flow Transformers", 2024, equation 23, with t reversed).
 
     Raises:
-        ValueError: fewer than one step, or more than 10000; a start that is not in [0, 1).
+        ValueError: fewer than one step, or more than 10000; a start that is not in [0, 1); an unknown spacing; a shift
+            that is not positive.
     """
     if isinstance(solver_steps, bool) or not isinstance(solver_steps, int) or not 1 <= solver_steps <= 10_000:
         raise ValueError(f"solver_steps: expected a whole number from 1 to 10000, got {solver_steps!r}")
     if not 0.0 <= start_time < 1.0:
         raise ValueError(f"start_time: expected 0 (noise) to less than 1 (data), got {start_time}")
-    return torch.linspace(start_time, 1.0, solver_steps + 1)
+    if spacing not in SPACINGS:
+        raise ValueError(f"spacing: expected one of {', '.join(SPACINGS)}, got {spacing!r}")
+    if not 0.01 <= shift <= 100.0:
+        raise ValueError(f"shift: expected 0.01 to 100, got {shift}")
+    if spacing == "even" and shift == 1.0:
+        return torch.linspace(start_time, 1.0, solver_steps + 1)
+    u = SPACINGS[spacing](torch.linspace(0.0, 1.0, solver_steps + 1))
+    times = start_time + (1.0 - start_time) * u / (u + shift * (1.0 - u))
+    # Rounding must not leave the last step short of the data.
+    times[0], times[-1] = start_time, 1.0
+    return times
 
 
 def euler(velocity: Field, noise: Tensor, times: Tensor, on_step: OnStep | None = None) -> Tensor:
@@ -122,14 +154,28 @@ def ancestral(
     fresh_noise: FreshNoise,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Stochastic, one forward a step: each step draws from the posterior, given the estimate of the data.
+    """Each step draws from the posterior, given the estimate of the data: `stochastic` with eta = 1."""
+    return stochastic(denoiser, noise, times, path, fresh_noise, 1.0, on_step)
+
+
+def stochastic(
+    denoiser: Denoiser,
+    noise: Tensor,
+    times: Tensor,
+    path: PathConfig,
+    fresh_noise: FreshNoise,
+    eta: float,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """One forward a step, with fresh noise in each.
 
     Args:
         denoiser: estimates of data and noise.
         noise: x at the first time.
         times: rising, `(solver_steps + 1,)`.
-        path: variance-preserving.
+        path: any.
         fresh_noise: standard normal noise for each step but the last.
+        eta: 0 is DDIM, 1 is ancestral.
         on_step: told after each step.
 
     Returns:
@@ -138,16 +184,69 @@ def ancestral(
     alpha, sigma = _coefficients(path, times)
     x = noise
     for index in range(len(times) - 1):
-        data, _ = denoiser(x, times[index])
+        data, own_noise = denoiser(x, times[index])
         shrink = alpha[index] / alpha[index + 1]
-        added = sigma[index] ** 2 - (shrink * sigma[index + 1]) ** 2
-        kept = shrink * (sigma[index + 1] / sigma[index]) ** 2
-        x = kept * x + alpha[index + 1] * added / sigma[index] ** 2 * data
-        spread = max(0.0, added) ** 0.5 * sigma[index + 1] / sigma[index]
+        added = max(0.0, sigma[index] ** 2 - (shrink * sigma[index + 1]) ** 2)
+        spread = eta * added**0.5 * sigma[index + 1] / sigma[index]
+        kept = max(0.0, sigma[index + 1] ** 2 - spread**2) ** 0.5
+        x = alpha[index + 1] * data + kept * own_noise
         if spread > 0.0:
             x = x + spread * fresh_noise(index)
         _tell(on_step, index, times)
     return x
+
+
+def dpmpp_2m(
+    denoiser: Denoiser, noise: Tensor, times: Tensor, path: PathConfig, on_step: OnStep | None = None
+) -> Tensor:
+    """Deterministic, second order, one forward a step; its first and last steps are DDIM's. Arguments as in `ddim`."""
+    alpha, sigma = _coefficients(path, times)
+    # Half the log-SNR; infinite at the ends of a flow, where no step is extrapolated.
+    place = [math.log(a / s) if a > 0.0 and s > 0.0 else math.inf for a, s in zip(alpha, sigma, strict=True)]
+    x, before = noise, None
+    for index in range(len(times) - 1):
+        data, own_noise = denoiser(x, times[index])
+        goal = data
+        if before is not None and all(map(math.isfinite, place[index - 1 : index + 2])):
+            ratio = (place[index + 1] - place[index]) / (place[index] - place[index - 1])
+            goal = data + 0.5 * ratio * (data - before)
+            # The noise that leads from x to the extrapolated data.
+            own_noise = (x - alpha[index] * goal) / sigma[index]
+        x = alpha[index + 1] * goal + sigma[index + 1] * own_noise
+        before = data
+        _tell(on_step, index, times)
+    return x
+
+
+def adaptive(velocity: Field, noise: Tensor, times: Tensor, tolerance: float, on_step: OnStep | None = None) -> Tensor:
+    """Steps as long as an error allows: Dormand and Prince's method of order 5 (torchdiffeq's `dopri5`).
+
+    Args:
+        velocity: the field.
+        noise: x at the first time.
+        times: rising; told where to stop by, and how many steps are counted.
+        tolerance: of a step, relative and absolute.
+        on_step: told as each of the times is passed.
+
+    Returns:
+        x at the last time.
+    """
+    from torchdiffeq import odeint
+
+    passed = 0
+
+    def counted(time: Tensor, x: Tensor) -> Tensor:
+        nonlocal passed
+        while passed < len(times) - 2 and float(time) >= float(times[passed + 1]):
+            _tell(on_step, passed, times)
+            passed += 1
+        return velocity(x, time.to(times))
+
+    ends = torch.stack([times[0], times[-1]]).to(noise.device)
+    made: Tensor = odeint(counted, noise, ends, rtol=tolerance, atol=tolerance, method="dopri5")[-1]
+    for index in range(passed, len(times) - 1):
+        _tell(on_step, index, times)
+    return made
 
 
 def row_noise(noise: Tensor, valid_frames: Tensor | None = None) -> FreshNoise:

@@ -34,10 +34,12 @@ from latent_diffusion.flow import (
     mix,
     target,
 )
+from latent_diffusion.guidance import GuidanceConfig
 from latent_diffusion.listening import LatentEar
 from latent_diffusion.model import KIND, LatentDiffusion
 from latent_diffusion.network import NetworkConfig
 from latent_diffusion.paths import PathConfig
+from latent_diffusion.sampling import SamplerConfig
 from latent_diffusion.text import CaptionTable, text_encoder
 from training.checkpoint import load_stage, load_weights
 from training.data import StageData
@@ -280,7 +282,8 @@ class LatentDiffusionTraining(StageTraining):
     def _sample(self, batch: dict[str, Tensor], solver_steps: int) -> Tensor:
         """Whitened latents for the captions, lengths and noise of a validation batch."""
         condition = self.model.conditioner(self._inputs(batch))
-        made = self.model.sample(batch["noise"], condition, PREVIEW_GUIDANCE, None, solver_steps, batch["valid_frames"])
+        sampler = SamplerConfig(solver_steps=solver_steps, guidance=GuidanceConfig(PREVIEW_GUIDANCE))
+        made = self.model.sample(batch["noise"], condition, sampler, batch["valid_frames"])
         return self.model.spec.whiten(made)
 
     def _log_previews(self, batch: dict[str, Tensor]) -> None:

@@ -15,8 +15,9 @@ import numpy as np
 from audio.files import write_aside, write_audio
 from audio.measures import Waveform, brightness_hz, loudness_db
 from audio.mel import MelConfig
+from pipelines.provenance import as_comment, batch_of, telling
 from pipelines.request import AudioOutput
-from pipelines.text_to_audio import TextToAudioPipeline
+from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 VERSIONED = ("melisma", "torch", "torchaudio", "vocos", "safetensors")
@@ -88,7 +89,7 @@ def write_clips(
             brightness=round(brightness_hz(waveform, output.sample_rate), 1),
             guarded=output.guarded[row],
         )
-        page = _page(facts, index, output, pipeline)
+        page = {**_page(facts, index, output, pipeline), "batch": batch_of(output, output.first_row + row, BATCH_CLIPS)}
         picture = base.with_name(f"{base.name}.png")
         text = base.with_name(f"{base.name}.json")
         try:
@@ -97,7 +98,7 @@ def write_clips(
             with write_aside(text) as aside:
                 aside.write_text(json.dumps(page, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             # The sound comes last: where it is, its page and picture are.
-            write_audio(facts.audio, waveform, output.sample_rate)
+            write_audio(facts.audio, waveform, output.sample_rate, as_comment(page))
         except BaseException:
             for path in (picture, text, facts.audio):
                 path.unlink(missing_ok=True)
@@ -149,7 +150,7 @@ def _page(facts: WrittenClip, index: int, output: AudioOutput, pipeline: TextToA
         "seed": output.seed,
         "clip": index,
         "sample_rate": output.sample_rate,
-        "settings": {key: value for key, value in output.settings.items() if key != "seed"},
+        "settings": telling(output.settings),
         "measured": {
             "seconds": round(facts.seconds, 4),
             "loudness": facts.loudness,

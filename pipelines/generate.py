@@ -13,24 +13,42 @@ import yaml
 from training.command import answer, one_line, run_command, say
 from training.device import Device, Precision
 
+# Named here as well, for options are read before torch is.
+Spacing = Literal["even", "quadratic", "cosine"]
+
 VOCODER_OPTION = "--vocoder."
 
 
 def generate(
     prompt: list[str] | None = None,
     prompts_file: Path | None = None,
+    negative_prompt: str | None = None,
+    mix: str | None = None,
+    glide: bool = False,
     pitch: str | None = None,
     loudness: float | None = None,
     brightness: float | None = None,
     label: str | None = None,
+    init_audio: Path | None = None,
+    strength: float | None = None,
+    mask: list[str] | None = None,
+    extend_before: float = 0.0,
+    extend_after: float = 0.0,
+    again: Path | None = None,
     model: Path | None = None,
     seconds: float | None = None,
     num_clips: int = 1,
     seed: int | None = None,
     guidance_scale: float | None = None,
     guidance_interval: str | None = None,
+    guidance_rescale: float = 0.0,
+    guidance_parallel: float = 1.0,
     solver: str | None = None,
     solver_steps: int | None = None,
+    spacing: Spacing = "even",
+    shift: float = 1.0,
+    eta: float = 0.5,
+    tolerance: float = 1e-3,
     autoencoder: Path | None = None,
     diffusion: Path | None = None,
     vocoder: str | None = None,
@@ -41,23 +59,38 @@ def generate(
     device: Device = "auto",
     precision: Precision = "auto",
 ) -> None:
-    """Generate sound from text.
+    """Generate sound from text, from another sound, or a clip once more.
 
     Args:
         prompt: what to make, in free words; repeat the option for several.
         prompts_file: a text file with a prompt on each line.
+        negative_prompt: what is not wanted.
+        mix: weights of the prompts, such as 0.7,0.3: they make one sound together.
+        glide: the prompts follow each other within one sound.
         pitch: a note (C4), a frequency (440Hz) or a MIDI number (60).
         loudness: of the loudest 50 ms, in dB relative to full scale, such as -12.
         brightness: spectral centroid, in Hz, such as 2000.
         label: one of the model's classes.
+        init_audio: a sound file to start from: a variation of it, or with --mask or --extend_after more of it.
+        strength: how new a variation is: 0 gives the source back as the model hears it, 1 forgets it.
+        mask: seconds that are made anew, as 0.4:0.8; all else is kept; repeat the option for several.
+        extend_before: seconds to make before the sound file.
+        extend_after: seconds to make after it.
+        again: a clip that was made here: make the same once more, from what its file says.
         model: folder of a bundle; the bundled model when left out.
         seconds: length of each clip; from the bundle when left out.
         num_clips: clips per prompt.
         seed: clip i of seed K is always the same clip; random, recorded and printed when left out.
         guidance_scale: how strongly the prompt is followed; 1 is off.
         guidance_interval: from when to when, as 0.1:0.8; 0 is noise, 1 the finished sound.
-        solver: such as euler, midpoint or heun.
+        guidance_rescale: takes back what a large scale adds in spread, 0 to 1.
+        guidance_parallel: weight of guidance along the sound itself; 0 is adaptive projected guidance, 1 the plain one.
+        solver: such as euler, midpoint, heun, dpmpp_2m, ddim, stochastic, ancestral or adaptive.
         solver_steps: of the solver; more is slower and finer.
+        spacing: of the solver's times; quadratic has more near noise, cosine more at both ends.
+        shift: above 1, more of the solver's times lie near noise.
+        eta: fresh noise of the solver stochastic, 0 to 1.
+        tolerance: error that the solver adaptive allows.
         autoencoder: a checkpoint of stage 1, with --diffusion, instead of --model.
         diffusion: a checkpoint of stage 2.
         vocoder: a checkpoint of stage 3, an import path such as vocoder.griffin_lim.GriffinLim, or a YAML.
@@ -71,30 +104,20 @@ def generate(
     Raises:
         ValueError: anything that cannot be done, named.
     """
-    prompts = read_prompts(prompt or [], prompts_file)
+    options = dict(locals())
+    from pipelines.options import once_more, request_from
+
+    if again is not None:
+        once_more(options)
+        return
+    request = request_from(options)
     import torch  # noqa: F401 (after the options are known to be sound: wrong ones are told at once)
 
-    from pipelines.clips import check_writable, write_clips
-    from pipelines.pitch import parse_pitch
-    from pipelines.request import Request
+    from pipelines.clips import check_writable
 
-    request = Request(
-        prompts=tuple(prompts),
-        seconds=seconds,
-        num_clips=num_clips,
-        seed=seed,
-        guidance_scale=guidance_scale,
-        guidance_interval=parse_interval(guidance_interval) if guidance_interval is not None else None,
-        solver=solver,
-        solver_steps=solver_steps,
-        pitch=parse_pitch(pitch) if pitch is not None else None,
-        loudness=loudness,
-        brightness=brightness,
-        label=label,
-    )
     pipeline = load_pipeline(model, autoencoder, diffusion, vocoder, vocoder_arguments, device, precision)
     settings = pipeline.settle(request)
-    clips = len(prompts) * num_clips
+    clips = (1 if mix or glide else len(request.prompts or ("",))) * num_clips
     check_writable(out, int(clips * (settings["seconds"] * pipeline.sample_rate * 2 + 100_000)))
     say(
         f"seed {settings['seed']}: {clips} clips of {settings['seconds']:g} s, {settings['solver']}, "
@@ -106,11 +129,17 @@ def generate(
 
     with solver_bar(pipeline, clips, settings) as on_step:
         output = pipeline.run(replace(request, seed=settings["seed"]), on_step)
+    deliver(output, pipeline, out, format, plot)
+
+
+def deliver(output: Any, pipeline: Any, out: Path, format: str, plot: bool) -> None:  # noqa: ANN401 (imported late)
+    """Write clips, print their paths, show what they are."""
+    from pipelines.clips import write_clips
+    from pipelines.progress import show_clips
+
     written = write_clips(output, pipeline, out, format, plot)
     for clip in written:
         answer(str(clip.audio))
-    from pipelines.progress import show_clips
-
     show_clips(written)
 
 
@@ -146,42 +175,6 @@ def load_pipeline(
         vocoder = str(Bundle.open(resource(DEFAULT_BUNDLE)).stage("vocoder"))
         say("no --vocoder given: taking the one of the bundled model")
     return TextToAudioPipeline.from_stages(autoencoder, diffusion, vocoder, vocoder_arguments, device, precision)
-
-
-def read_prompts(prompts: Sequence[str], file: Path | None) -> list[str]:
-    """The prompts of the command line, then those of the file.
-
-    Raises:
-        ValueError: none at all, an empty one, or an unreadable file.
-    """
-    texts = list(prompts)
-    if any(not text.strip() for text in texts):
-        raise ValueError("--prompt: expected some words, got an empty prompt")
-    if file is not None:
-        try:
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"--prompts_file: cannot read '{file}' as UTF-8 text") from error
-        from_file = [line.strip() for line in lines if line.strip()]
-        if not from_file:
-            raise ValueError(f"--prompts_file: '{file}' holds no prompts")
-        texts += from_file
-    if not texts:
-        raise ValueError('--prompt: say what to make, such as --prompt "a deep punchy kick drum"')
-    return texts
-
-
-def parse_interval(text: str) -> tuple[float, float]:
-    """`0.1:0.8` as two numbers.
-
-    Raises:
-        ValueError: not two numbers with a colon between them.
-    """
-    first, _, last = text.partition(":")
-    try:
-        return float(first), float(last)
-    except ValueError as error:
-        raise ValueError(f"guidance_interval: expected two times such as 0.1:0.8, got '{text}'") from error
 
 
 def split_vocoder_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
@@ -221,7 +214,7 @@ def run_with_vocoder(
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of `generate.py`, `python -m pipelines.generate` and `melisma generate`."""
-    return run_with_vocoder(generate, arguments, "generate.py", lists=("prompt",))
+    return run_with_vocoder(generate, arguments, "generate.py", lists=("prompt", "mask"))
 
 
 if __name__ == "__main__":

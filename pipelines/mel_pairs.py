@@ -19,7 +19,7 @@ from torch.nn.functional import pad
 from audio.dataset import Clip
 from audio.mel import LogMelSpectrogram
 from pipelines.counterparts import counterpart_prompt
-from pipelines.request import SHORTEST_SECONDS
+from pipelines.request import SHORTEST_SECONDS, started_sampler
 from pipelines.text_to_audio import TextToAudioPipeline
 
 WINDOW_FRAMES = 2048
@@ -129,8 +129,6 @@ class MelMaker:
         pipeline = self.pipeline
         spec, channels = pipeline.diffusion.spec, latents.shape[1]
         longest = int(pipeline.defaults.max_seconds * spec.latent_rate)
-        # Steps are as long as those of a whole generation.
-        solver_steps = max(1, round(self.settings["solver_steps"] * (1.0 - time)))
         prompt = counterpart_prompt(clip, variant)
 
         def finish(stacked: Tensor) -> Tensor:
@@ -140,10 +138,7 @@ class MelMaker:
             return pipeline.diffusion.sample(
                 own,
                 pipeline.diffusion.encode_conditions([prompt], [None], [numbers]),
-                guidance_scale=self.settings["guidance_scale"],
-                guidance_interval=tuple(self.settings["guidance_interval"]),
-                solver=self.settings["solver"],
-                solver_steps=solver_steps,
+                started_sampler(self.settings, time),
                 start=start,
                 start_time=time,
             )

@@ -19,8 +19,9 @@ from autoencoder.model import MelVAE
 from latent_diffusion.model import LatentDiffusion
 from pipelines.bundle import Bundle, Defaults
 from pipelines.compatibility import check_latents, check_vocoder
-from pipelines.pitch import named_pitch
-from pipelines.request import SHORTEST_SECONDS, AudioOutput, Job, Request, settle
+from pipelines.conditions import conditions_of
+from pipelines.editing import Canvas, open_canvas
+from pipelines.request import SHORTEST_SECONDS, AudioOutput, Job, Request, jobs_of, settle, started_sampler
 from pipelines.resources import DEFAULT_BUNDLE, resource
 from pipelines.shaping import clip_noise, finish
 from training.device import choose_device, choose_precision
@@ -166,13 +167,24 @@ class TextToAudioPipeline:
         """Generate what a request asks for; see `Request` and `AudioOutput`."""
         settings = self.settle(request)
         numbers = {name: settings[name] for name in NUMBERS if settings[name] is not None}
-        jobs = [
-            Job(prompt, index, settings["seconds"], settings["label"], numbers)
-            for prompt in request.prompts
-            for index in range(request.num_clips)
-        ]
+        return self.run_settled(jobs_of(request, settings, numbers), settings, on_step)
+
+    def run_settled(
+        self, jobs: Sequence[Job], settings: dict[str, Any], on_step: Callable[[int, int], None] | None = None
+    ) -> AudioOutput:
+        """Generate clips of one length with settled settings.
+
+        Args:
+            jobs: one for each clip.
+            settings: of `settle`.
+            on_step: called after every solver step of every batch.
+
+        Raises:
+            ValueError: a sound to start from that cannot be read.
+        """
+        canvas = open_canvas(settings, self.autoencoder, self.diffusion)
         starts = range(0, len(jobs), BATCH_CLIPS)
-        pieces = [self._batch(jobs[start : start + BATCH_CLIPS], settings, on_step) for start in starts]
+        pieces = [self._batch(jobs[start : start + BATCH_CLIPS], settings, on_step, canvas) for start in starts]
         samples = round(settings["seconds"] * self.sample_rate)
         waveforms, guarded = finish(torch.cat(pieces)[:, :samples], self.sample_rate)
         return AudioOutput(
@@ -183,6 +195,7 @@ class TextToAudioPipeline:
             seed=settings["seed"],
             settings=settings,
             guarded=guarded,
+            jobs=tuple(jobs),
         )
 
     def run_jobs(
@@ -217,17 +230,25 @@ class TextToAudioPipeline:
 
     @torch.inference_mode()
     def _batch(
-        self, jobs: Sequence[Job], settings: dict[str, Any], on_step: Callable[[int, int], None] | None
+        self,
+        jobs: Sequence[Job],
+        settings: dict[str, Any],
+        on_step: Callable[[int, int], None] | None,
+        canvas: Canvas | None = None,
     ) -> Tensor:
         """Clips of a batch, as long as the longest of them, on the CPU."""
-        latents = self.latents(jobs, settings, on_step)
+        latents = self.latents(jobs, settings, on_step, canvas)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             log_mel = self.autoencoder.decode(latents)
         return self.vocode(log_mel.float()).float().cpu()
 
     @torch.inference_mode()
     def latents(
-        self, jobs: Sequence[Job], settings: dict[str, Any], on_step: Callable[[int, int], None] | None = None
+        self,
+        jobs: Sequence[Job],
+        settings: dict[str, Any],
+        on_step: Callable[[int, int], None] | None = None,
+        canvas: Canvas | None = None,
     ) -> Tensor:
         """Raw latents `(clips, channels, latent_frames)` of a batch; beyond a clip's end, those of silence.
 
@@ -235,36 +256,29 @@ class TextToAudioPipeline:
             jobs: one for each clip.
             settings: from `settle`.
             on_step: called after every solver step.
+            canvas: what to start from, of as many latent frames as the clips have.
         """
         spec = self.diffusion.spec
         frames = [spec.num_latent_frames(job.seconds) for job in jobs]
         noise = torch.zeros(len(jobs), spec.channels, max(frames))
         for row, job in enumerate(jobs):
             noise[row, :, : frames[row]] = clip_noise(settings["seed"], job.index, spec.channels, frames[row])
-        numbers = [{**self._named_numbers(job.prompt), **job.numbers, "seconds": job.seconds} for job in jobs]
+        start, kept, start_time = canvas.rows(len(jobs)) if canvas else (None, None, 0.0)
+        if start is not None and start_time >= 1.0:
+            return start
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            condition = self.diffusion.encode_conditions(
-                [job.prompt for job in jobs], [job.label for job in jobs], numbers
-            )
+            condition, negative = conditions_of(self.diffusion, jobs, settings, max(frames))
             return self.diffusion.sample(
                 noise.to(self.device),
                 condition,
-                guidance_scale=settings["guidance_scale"],
-                guidance_interval=tuple(settings["guidance_interval"]),
-                solver=settings["solver"],
-                solver_steps=settings["solver_steps"],
-                valid_frames=None if min(frames) == max(frames) else torch.tensor(frames),
-                on_step=on_step,
+                started_sampler(settings, start_time),
+                None if min(frames) == max(frames) else torch.tensor(frames),
+                on_step,
+                start,
+                start_time,
+                kept,
+                negative,
             )
-
-    def _named_numbers(self, prompt: str) -> dict[str, float]:
-        """The note that a prompt names, as a number; nothing where the model knows no such note.
-
-        A number says it better than a word: it is what training knew of every note, however its caption was put.
-        """
-        pitch = named_pitch(prompt)
-        low, high = self.diffusion.config.conditioning.number_ranges.get("pitch", (0.0, -1.0))
-        return {"pitch": pitch} if pitch is not None and low <= pitch <= high else {}
 
     def vocode(self, log_mel: Tensor) -> Tensor:
         """Log-mel `(batch, n_mels, frames)` of the autoencoder's contract to `(batch, samples)`.

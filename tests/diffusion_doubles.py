@@ -9,9 +9,11 @@ from audio.latents import LatentClip, LatentFile, LatentSpec
 from audio.mel import MelConfig
 from latent_diffusion.conditioning import Condition, ConditioningConfig
 from latent_diffusion.config import LatentDiffusionConfig
+from latent_diffusion.guidance import GuidanceConfig
 from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.network import NetworkConfig
 from latent_diffusion.paths import PathConfig, alpha_sigma
+from latent_diffusion.sampling import SamplerConfig
 
 FLOW = PathConfig("rectified_flow")
 LINEAR = PathConfig("variance_preserving", "linear")
@@ -45,6 +47,16 @@ def stage(mel: MelConfig, path: PathConfig = FLOW, prediction: str = "velocity",
         if woken and parameter.abs().max() == 0.0:
             torch.nn.init.normal_(parameter, std=0.2)
     return model.eval()
+
+
+def sampler(
+    scale: float = 1.0,
+    solver: str | None = None,
+    solver_steps: int = 25,
+    interval: tuple[float, float] = (0.0, 1.0),
+) -> SamplerConfig:
+    """A sampler in few words."""
+    return SamplerConfig(solver, solver_steps, guidance=GuidanceConfig(scale, interval))
 
 
 def condition(model: LatentDiffusion, rows: int) -> Condition:

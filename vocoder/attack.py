@@ -25,8 +25,9 @@ from torch.nn.functional import gelu, pad
 from audio.mel import MelConfig
 
 KERNEL = 3
-# Nats: 26 dB up or down, and no further.
-LARGEST_GAIN = 3.0
+# Nats: 6 dB up and 26 dB down, and no further. What an attack lacks is silence before it; a gain that may lift as far
+# as it may lower makes clicks of mels that no real sound has, such as generated ones.
+LARGEST_RISE, LARGEST_FALL = 0.7, 3.0
 # Nats by which loudness must rise to be an attack at all (6 dB), and to be one entirely (18 dB).
 LOW, HIGH = 0.7, 2.1
 
@@ -83,7 +84,10 @@ class AttackGain(nn.Module):
         hidden = gelu(self.first(normalised))
         for layer in self.layers:
             hidden = hidden + gelu(layer(hidden))
-        bounded = LARGEST_GAIN * torch.tanh(self.last(hidden).float() / LARGEST_GAIN) * self.rising(log_mel)
+        asked = self.last(hidden).float()
+        up = LARGEST_RISE * torch.tanh(asked.clamp(min=0.0) / LARGEST_RISE)
+        down = LARGEST_FALL * torch.tanh(asked.clamp(max=0.0) / LARGEST_FALL)
+        bounded = (up + down) * self.rising(log_mel)
         gains = self._interpolated(rearrange(bounded, "batch parts frames -> batch (frames parts) 1")).exp()
         # A centred frame has its middle at a multiple of the hop, another half a hop later.
         first = self.mel.hop_length // 2 if self.mel.framing == "centred" else 0

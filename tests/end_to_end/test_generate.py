@@ -160,7 +160,6 @@ def test_vocoders_swap_in(small_bundle: Path, stage_files: dict[str, Path], tmp_
         (["--prompt", "x", "--num_clips", "0"], "num_clips"),
         (["--prompt", "x", "--num_clips", "-2"], "num_clips"),
         (["--prompt", "x", "--solver", "magic"], "euler"),
-        (["--prompt", "x", "--solver", "ddim"], "midpoint"),
         (["--prompt", "x", "--solver_steps", "0"], "solver_steps"),
         (["--prompt", "x", "--guidance_scale", ".nan"], "guidance_scale"),
         (["--prompt", "x", "--guidance_interval", "0.8:0.2"], "guidance_interval"),

@@ -13,7 +13,7 @@ from latent_diffusion.data import LengthConfig
 from latent_diffusion.flow import TimeConfig, draw_times, mix, target
 from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.training import LatentData, LatentDiffusionTraining
-from tests.diffusion_doubles import COSINE, FLOW, LABELS, LINEAR, TINY, latent_file, stage
+from tests.diffusion_doubles import COSINE, FLOW, LABELS, LINEAR, TINY, latent_file, sampler, stage
 from training.checkpoint import load_checkpoint, load_stage
 from training.cli import run_stage
 
@@ -62,7 +62,7 @@ def test_overfits_one_batch(mel, path, prediction) -> None:
     wanted = torch.arange(24) % 2
     condition = model.conditioner(replace(ConditionInputs.nothing(24, 384), labels=wanted))
     for solver in model.solver_names():
-        made = model.spec.whiten(model.sample(torch.randn(24, 6, 4), condition, 1.0, solver, 20))
+        made = model.spec.whiten(model.sample(torch.randn(24, 6, 4), condition, sampler(1.0, solver, 20)))
         error = (made - data[wanted]).square().mean(dim=(1, 2)).sqrt()
         # The two clips are 1.2 apart.
         assert float(error.max()) < 0.12, (solver, error)
@@ -109,7 +109,7 @@ def test_record_tells_lineage_and_loads(latents, tmp_path, monkeypatch, capsys) 
     assert model.spec == LatentFile.load(latents).spec
     assert not any("bert" in name or "words" in name for name in model.state_dict())
     condition = model.encode_conditions(["a bell"], ["bell"], [{"seconds": 0.3}])
-    assert model.sample(torch.randn(1, 4, 12), condition, 2.0, "ddim", 2).isfinite().all()
+    assert model.sample(torch.randn(1, 4, 12), condition, sampler(2.0, "ddim", 2)).isfinite().all()
 
 
 def test_warm_start_matches_labels_by_name(latents, tmp_path, monkeypatch, mel) -> None:

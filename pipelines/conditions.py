@@ -1,0 +1,66 @@
+"""What clips should be, as the diffusion stage takes it: prompts, numbers and labels become conditions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latent_diffusion.conditioning import Condition
+from latent_diffusion.guidance import Mixture
+from latent_diffusion.model import LatentDiffusion
+from pipelines.pitch import named_pitch
+from pipelines.request import Job
+
+
+def conditions_of(
+    diffusion: LatentDiffusion, jobs: Sequence[Job], settings: Mapping[str, Any], latent_frames: int
+) -> tuple[Condition | Mixture, Condition | None]:
+    """Conditions of a batch, and what is not wanted of it.
+
+    Args:
+        diffusion: encodes them.
+        jobs: one for each row; all of them are made of as many prompts.
+        settings: of `pipelines.request.settle`.
+        latent_frames: of the batch; prompts that follow each other share them.
+
+    Raises:
+        ValueError: an unknown label or a number out of range.
+    """
+
+    def said(prompts: Sequence[str]) -> Condition:
+        numbers = [
+            {**named_numbers(diffusion, prompt), **job.numbers, "seconds": job.seconds}
+            for prompt, job in zip(prompts, jobs, strict=True)
+        ]
+        return diffusion.encode_conditions(prompts, [job.label for job in jobs], numbers)
+
+    unwanted = settings.get("negative_prompt")
+    negative = (
+        diffusion.encode_conditions([unwanted] * len(jobs), [None] * len(jobs), [{}] * len(jobs)) if unwanted else None
+    )
+    parts = len(jobs[0].parts)
+    if not parts:
+        return said([job.prompt for job in jobs]), negative
+    weights = glide_weights(parts, latent_frames) if settings["glide"] else map(torch.tensor, settings["mix"])
+    conditions = tuple(said([job.parts[part] for job in jobs]) for part in range(parts))
+    return Mixture(conditions, tuple(weights)), negative
+
+
+def glide_weights(parts: int, latent_frames: int) -> tuple[Tensor, ...]:
+    """Weights of prompts that follow each other, `(latent_frames,)` each: straight from each to the next.
+
+    The first rules the first frame alone, the last one the last; in every frame they sum to one.
+    """
+    place = torch.linspace(0.0, parts - 1.0, latent_frames)
+    return tuple((1.0 - (place - part).abs()).clamp(min=0.0) for part in range(parts))
+
+
+def named_numbers(diffusion: LatentDiffusion, prompt: str) -> dict[str, float]:
+    """The note that a prompt names, as a number; nothing where the model knows no such note.
+
+    A number says it better than a word: it is what training knew of every note, however its caption was put.
+    """
+    pitch = named_pitch(prompt)
+    low, high = diffusion.config.conditioning.number_ranges.get("pitch", (0.0, -1.0))
+    return {"pitch": pitch} if pitch is not None and low <= pitch <= high else {}

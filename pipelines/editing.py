@@ -1,0 +1,195 @@
+"""Starting from a sound instead of from nothing: variation, filling in, going on.
+
+All three are one thing: latents of a source on a canvas, a mask of the frames that are kept, and the time at which the
+solver starts. At strength 0 the start is the end: the source's reconstruction comes back. At strength 1 it is noise.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from audio.files import audio_rate, audio_seconds, read_audio
+from audio.mel import LogMelSpectrogram
+from autoencoder.model import MelVAE
+from latent_diffusion.model import LatentDiffusion
+from training.command import say
+
+DEFAULT_STRENGTH = 0.6
+Regions = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What to do with a sound.
+
+    Args:
+        init_audio: the sound file.
+        strength: 0 gives back the source's reconstruction, 1 a new sound; 0.6 when left out, 1 inside a mask.
+        mask: regions in seconds that are made anew; all else is kept.
+        extend_before: seconds to make before it.
+        extend_after: seconds to make after it.
+
+    Raises:
+        ValueError: numbers out of range, overlapping regions, or settings that contradict each other.
+    """
+
+    init_audio: Path
+    strength: float | None = None
+    mask: Regions = ()
+    extend_before: float = 0.0
+    extend_after: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the numbers and that they go together."""
+        if self.strength is not None and not 0.0 <= self.strength <= 1.0:
+            raise ValueError(f"strength: expected 0 to 1, got {self.strength}")
+        for name in ("extend_before", "extend_after"):
+            if not 0.0 <= getattr(self, name) <= 600.0:
+                raise ValueError(f"{name}: expected 0 to 600 seconds, got {getattr(self, name)}")
+        if self.mask and self.extends:
+            raise ValueError("mask and extend_before/extend_after contradict each other: give one or the other")
+        if self.extends and self.strength is not None:
+            raise ValueError("strength and extend_before/extend_after contradict each other: what is added is all new")
+        for start, end in self.mask:
+            if not 0.0 <= start < end:
+                raise ValueError(f"mask: expected a start of at least 0 and a later end, got {start:g}:{end:g}")
+        for (_, end), (start, _) in zip(sorted(self.mask), sorted(self.mask)[1:], strict=False):
+            if start < end:
+                raise ValueError(f"mask: regions overlap at {start:g} s; join them to one")
+
+    @property
+    def extends(self) -> bool:
+        """Whether something is made before or after the source."""
+        return bool(self.extend_before or self.extend_after)
+
+    @property
+    def start_time(self) -> float:
+        """Where the solver starts: 0 is noise, 1 the source itself."""
+        whole = 1.0 if self.mask or self.extends else DEFAULT_STRENGTH
+        return 1.0 - (whole if self.strength is None else self.strength)
+
+    def seconds(self) -> float:
+        """Length of what comes out.
+
+        Raises:
+            ValueError: an unreadable file, or regions beyond its end.
+        """
+        own = audio_seconds(self.init_audio)
+        if not own:
+            raise ValueError(f"init_audio: '{self.init_audio}' holds no samples")
+        for start, end in self.mask:
+            if end > own + 1e-6:
+                raise ValueError(f"mask: {start:g}:{end:g} lies beyond the end of '{self.init_audio}' ({own:.3f} s)")
+        return self.extend_before + own + self.extend_after
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain containers, with the hash of the file."""
+        return {
+            "init_audio": str(self.init_audio.resolve()),
+            "sha256": file_sha256(self.init_audio),
+            "strength": self.strength,
+            "mask": [list(region) for region in self.mask],
+            "extend_before": self.extend_before,
+            "extend_after": self.extend_after,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Edit":
+        """What `to_dict` wrote; the hash is for the caller to check."""
+        return cls(
+            Path(values["init_audio"]),
+            values["strength"],
+            tuple((float(start), float(end)) for start, end in values["mask"]),
+            values["extend_before"],
+            values["extend_after"],
+        )
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Latents to start from.
+
+    Args:
+        latents: raw, `(1, channels, latent_frames)`; silence where there is no source.
+        kept: `(1, latent_frames)`, True where they come out as they went in.
+        start_time: where the solver starts.
+    """
+
+    latents: Tensor
+    kept: Tensor
+    start_time: float
+
+    def rows(self, count: int) -> tuple[Tensor, Tensor | None, float]:
+        """Latents for so many clips, which frames of each are kept (None where none are), and the time."""
+        kept = self.kept.expand(count, -1) if bool(self.kept.any()) else None
+        return self.latents.repeat(count, 1, 1), kept, self.start_time
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file's bytes.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ValueError(f"init_audio: cannot read '{path}' ({(error.strerror or str(error)).lower()})") from error
+
+
+@torch.inference_mode()
+def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: LatentDiffusion) -> Canvas | None:
+    """Encode the source of settled settings and lay it where it belongs; None where there is none.
+
+    Args:
+        settings: of `pipelines.request.settle`.
+        autoencoder: encodes.
+        diffusion: says how many latent frames a length has.
+
+    Raises:
+        ValueError: an unreadable file, or one too short for the mel.
+    """
+    if settings["edit"] is None:
+        return None
+    edit, spec = Edit.from_dict(settings["edit"]), diffusion.spec
+    source = encoded(edit.init_audio, autoencoder)
+    frames = spec.num_latent_frames(settings["seconds"])
+    offset = min(round(edit.extend_before * spec.latent_rate), frames - 1)
+    length = min(source.shape[-1], frames - offset)
+    latents = torch.tensor(spec.silence, device=source.device)[None, :, None].repeat(1, 1, frames)
+    latents[..., offset : offset + length] = source[..., :length]
+    kept = torch.zeros(1, frames, dtype=torch.bool, device=source.device)
+    if edit.extends:
+        kept[:, offset : offset + length] = True
+    elif edit.mask:
+        kept[:] = True
+        for start, end in edit.mask:
+            kept[:, math.floor(start * spec.latent_rate) : math.ceil(end * spec.latent_rate)] = False
+    return Canvas(latents, kept, edit.start_time)
+
+
+def encoded(path: Path, autoencoder: MelVAE) -> Tensor:
+    """A sound file as raw latents, `(1, channels, latent_frames)`; says so where it is resampled.
+
+    Raises:
+        ValueError: an unreadable file, or one too short for the mel.
+    """
+    mel, own_rate = autoencoder.mel, audio_rate(path)
+    waveform, _ = read_audio(path, mel.sample_rate)
+    if len(waveform) < mel.minimum_samples:
+        raise ValueError(
+            f"init_audio: '{path}' holds {len(waveform) / mel.sample_rate:.4f} s, "
+            f"expected at least {mel.minimum_samples / mel.sample_rate:.4f}"
+        )
+    if own_rate != mel.sample_rate:
+        say(f"'{path}' has {own_rate} Hz and is brought to {mel.sample_rate} Hz")
+    device = next(autoencoder.parameters()).device
+    log_mel = LogMelSpectrogram(mel).to(device)(torch.from_numpy(waveform)[None].to(device))
+    return autoencoder.encode(log_mel).mean.float()

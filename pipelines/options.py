@@ -1,0 +1,144 @@
+"""The options of `generate.py` as a request, and `--again`, which reads them out of a clip."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from training.command import say
+
+# What --again reads out of the file itself; only how and where to write may be said anew.
+WRITING = (
+    "again",
+    "model",
+    "autoencoder",
+    "diffusion",
+    "vocoder",
+    "vocoder_arguments",
+    "out",
+    "format",
+    "plot",
+    "device",
+)
+# Options that a request has under the same name.
+SAME = (
+    *("seconds", "num_clips", "seed", "guidance_scale", "guidance_rescale", "guidance_parallel", "solver"),
+    *("solver_steps", "spacing", "shift", "eta", "tolerance", "loudness", "brightness", "label", "negative_prompt"),
+    "glide",
+)
+EDITS = ("strength", "mask", "extend_before", "extend_after")
+
+
+def request_from(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 (Request, imported late)
+    """The request that the options of `generate` make; torch is imported only once the prompts are sound.
+
+    Raises:
+        ValueError: options that say nothing, contradict each other or cannot be read.
+    """
+    given = options["init_audio"]
+    for name in EDITS:
+        if options[name] and given is None:
+            raise ValueError(f"--{name}: only goes with --init_audio FILE")
+    prompts = read_prompts(options["prompt"] or [], options["prompts_file"], needed=given is None)
+    mix = parse_numbers("mix", options["mix"], ",") if options["mix"] is not None else ()
+    interval = options["guidance_interval"]
+    if interval is not None:
+        interval = parse_pair("guidance_interval", interval)
+    regions = tuple(parse_pair("mask", text) for text in options["mask"] or ())
+    from pipelines.editing import Edit
+    from pipelines.pitch import parse_pitch
+    from pipelines.request import Request
+
+    edit = (
+        Edit(given, options["strength"], regions, options["extend_before"], options["extend_after"]) if given else None
+    )
+    pitch = options["pitch"]
+    return Request(
+        prompts=tuple(prompts),
+        mix=mix,
+        guidance_interval=interval,
+        pitch=parse_pitch(pitch) if pitch is not None else None,
+        edit=edit,
+        **{name: options[name] for name in SAME},
+    )
+
+
+def once_more(options: Mapping[str, Any]) -> None:
+    """Make the clip of a file again.
+
+    Raises:
+        ValueError: another option that decides the sound, a file that does not say how it was made, a source or a model
+            that is not the one it was made with.
+    """
+    import inspect
+
+    from pipelines.generate import deliver, generate, load_pipeline
+    from pipelines.provenance import check_sources, check_stages, jobs_from, read_page, settings_from
+
+    for name, parameter in inspect.signature(generate).parameters.items():
+        if name not in WRITING and options[name] != parameter.default:
+            raise ValueError(f"--again and --{name} contradict each other: the file says how it was made")
+    page = read_page(options["again"])
+    check_sources(page)
+    settings = settings_from(page)
+    jobs, row = jobs_from(page)
+    names = ("model", "autoencoder", "diffusion", "vocoder", "vocoder_arguments", "device")
+    pipeline = load_pipeline(**{name: options[name] for name in names}, precision=settings["precision"])
+    check_stages(page, pipeline.fingerprints)
+    if len(jobs) > 1:
+        say(f"made with {len(jobs) - 1} others at once: all of them are computed, one is written")
+    output = pipeline.run_settled(jobs, settings).only(row)
+    deliver(output, pipeline, options["out"], options["format"], options["plot"])
+
+
+def read_prompts(prompts: Sequence[str], file: Path | None, needed: bool = True) -> list[str]:
+    """The prompts of the command line, then those of the file.
+
+    Args:
+        prompts: of the command line.
+        file: with a prompt on each line.
+        needed: refuse to have none.
+
+    Raises:
+        ValueError: none at all, an empty one, or an unreadable file.
+    """
+    texts = list(prompts)
+    if any(not text.strip() for text in texts):
+        raise ValueError("--prompt: expected some words, got an empty prompt")
+    if file is not None:
+        try:
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"--prompts_file: cannot read '{file}' as UTF-8 text") from error
+        from_file = [line.strip() for line in lines if line.strip()]
+        if not from_file:
+            raise ValueError(f"--prompts_file: '{file}' holds no prompts")
+        texts += from_file
+    if not texts and needed:
+        raise ValueError('--prompt: say what to make, such as --prompt "a deep punchy kick drum"')
+    return texts
+
+
+def parse_numbers(name: str, text: str, separator: str) -> tuple[float, ...]:
+    """`0.7,0.3` as numbers.
+
+    Raises:
+        ValueError: something else than numbers.
+    """
+    try:
+        return tuple(float(part) for part in text.split(separator))
+    except ValueError as error:
+        example = separator.join(("0.7", "0.3"))
+        raise ValueError(f"{name}: expected numbers such as {example}, got '{text}'") from error
+
+
+def parse_pair(name: str, text: str) -> tuple[float, float]:
+    """`0.1:0.8` as two numbers.
+
+    Raises:
+        ValueError: not two numbers with a colon between them.
+    """
+    first, _, last = text.partition(":")
+    try:
+        return float(first), float(last)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected two times such as 0.1:0.8, got '{text}'") from error

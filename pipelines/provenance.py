@@ -1,0 +1,122 @@
+"""Where a clip comes from, inside its own file: what was asked, of which model, from which sources.
+
+The page that lies beside a clip is also written into the sound file, as its comment (the ICMT chunk of a WAV, the
+COMMENT field of FLAC and OGG), so that a clip that was moved can still be made again. A clip depends on the others of
+its batch in the last bits of its arithmetic, so the batch is part of the page.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from audio.comments import read_comment
+from pipelines.editing import file_sha256
+from pipelines.request import AudioOutput, Job
+
+MARK = "melisma "
+# Settings that a page leaves out where they are so.
+NEUTRAL: dict[str, Any] = {
+    "guidance_rescale": 0.0,
+    "guidance_parallel": 1.0,
+    "spacing": "even",
+    "shift": 1.0,
+    "eta": 0.5,
+    "tolerance": 1e-3,
+    "negative_prompt": None,
+    "mix": [],
+    "glide": False,
+    "edit": None,
+}
+
+
+def batch_of(output: AudioOutput, row: int, batch_clips: int) -> dict[str, Any]:
+    """The clips that were computed together with one, and its place among them, as plain containers."""
+    start = row - row % batch_clips
+    return {"row": row - start, "jobs": [_job(job) for job in output.jobs[start : start + batch_clips]]}
+
+
+def jobs_from(page: Mapping[str, Any]) -> tuple[list[Job], int]:
+    """The jobs of a page's batch, and which of them is the page's own.
+
+    Raises:
+        ValueError: a page that holds no batch.
+    """
+    try:
+        batch = page["batch"]
+        jobs = [Job(**{**job, "parts": tuple(job["parts"])}) for job in batch["jobs"]]
+        row = int(batch["row"])
+        if not 0 <= row < len(jobs):
+            raise ValueError(f"row {row} of {len(jobs)}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError("its page does not say with which clips it was made") from error
+    return jobs, row
+
+
+def telling(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings for a page: without the seed, which has its own line, and without what decides nothing."""
+    return {
+        key: value
+        for key, value in settings.items()
+        if key != "seed" and not (key in NEUTRAL and NEUTRAL[key] == value)
+    }
+
+
+def settings_from(page: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a page, whole."""
+    return {**NEUTRAL, **page["settings"], "seed": page["seed"]}
+
+
+def as_comment(page: Mapping[str, Any]) -> str:
+    """A page as a file's comment."""
+    return MARK + json.dumps(page, ensure_ascii=True, separators=(",", ":"))
+
+
+def read_page(path: Path) -> dict[str, Any]:
+    """The page inside a sound file.
+
+    Raises:
+        ValueError: an unreadable file, or one that no clip of ours is.
+    """
+    comment = read_comment(path)
+    try:
+        page = json.loads(comment.removeprefix(MARK)) if comment.startswith(MARK) else None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"'{path}': what it says of its making is damaged") from error
+    if not isinstance(page, dict) or not {"prompt", "seed", "settings", "stages"} <= page.keys():
+        raise ValueError(f"'{path}' does not say how it was made: it is no clip of melisma, or was written anew since")
+    return page
+
+
+def check_sources(page: Mapping[str, Any]) -> None:
+    """Refuse to go on where a source of a clip is gone or has changed.
+
+    Raises:
+        ValueError: names it.
+    """
+    edit = page["settings"].get("edit")
+    if not edit:
+        return
+    path = Path(edit["init_audio"])
+    if not path.is_file():
+        raise ValueError(f"again: its source '{path}' is missing")
+    if file_sha256(path) != edit["sha256"]:
+        raise ValueError(f"again: its source '{path}' has changed since")
+
+
+def check_stages(page: Mapping[str, Any], fingerprints: Mapping[str, str]) -> None:
+    """Refuse another model than the one that made a clip.
+
+    Raises:
+        ValueError: names the stages that differ.
+    """
+    theirs: Mapping[str, str] = page["stages"]
+    other = [name for name, own in fingerprints.items() if theirs.get(name) != own]
+    if other:
+        told = ", ".join(f"{name} {theirs.get(name)} (here {fingerprints[name]})" for name in other)
+        raise ValueError(f"again: it was made by another model: {told}; name that one with --model or --vocoder")
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return {**asdict(job), "numbers": dict(job.numbers), "parts": list(job.parts)}

@@ -1,0 +1,220 @@
+"""What a person does with one sound, on the bundled model and real recordings: vary, fill in, go on, make it again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import Tensor
+
+from audio.files import read_audio, write_audio
+from audio.mel import LogMelSpectrogram
+from pipelines import TextToAudioPipeline
+from pipelines.editing import Edit
+from pipelines.generate import main
+
+STEPS = {"solver_steps": 8, "seed": 3}
+QUICK = ["--solver_steps", "4", "--seed", "3", "--plot", "false", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> TextToAudioPipeline:
+    return TextToAudioPipeline.from_pretrained(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def sources(sonic_pi_folder: Path, tmp_path_factory) -> list[Path]:
+    """Real recordings of drums, bells and a guitar, a second and a half at most."""
+    names = ("bd_haus", "drum_cowbell", "drum_snare_hard", "elec_bell", "guit_e_slide", "perc_bell2")
+    return cut(sonic_pi_folder, names, 1.5, tmp_path_factory.mktemp("sources"))
+
+
+@pytest.fixture(scope="module")
+def long_sources(sonic_pi_folder: Path, tmp_path_factory) -> list[Path]:
+    """Real recordings of three and a half seconds."""
+    names = ("ambi_lunar_land", "guit_em9", "loop_amen_full", "ambi_drone")
+    return cut(sonic_pi_folder, names, 3.5, tmp_path_factory.mktemp("long"))
+
+
+def cut(folder: Path, names: tuple[str, ...], seconds: float, out: Path) -> list[Path]:
+    made = []
+    for name in names:
+        waveform, rate = read_audio(folder / f"{name}.flac", None, 0.0, seconds)
+        made.append(out / f"{name}.wav")
+        write_audio(made[-1], waveform, rate)
+    return made
+
+
+def log_mel(pipeline: TextToAudioPipeline, waveform: Tensor) -> Tensor:
+    return LogMelSpectrogram(pipeline.autoencoder.mel)(waveform)[0]
+
+
+def nats(first: Tensor, second: Tensor) -> float:
+    frames = min(first.shape[-1], second.shape[-1])
+    return float((first[:, :frames] - second[:, :frames]).abs().mean())
+
+
+def test_distance_from_the_source_grows_with_strength(pipeline, sources) -> None:
+    strengths = (0.0, 0.25, 0.5, 0.75, 1.0)
+    rows = []
+    for source in sources:
+        mels = [log_mel(pipeline, pipeline((), edit=Edit(source, value), **STEPS).waveforms) for value in strengths]
+        waveform, _ = read_audio(source, pipeline.sample_rate)
+        real = log_mel(pipeline, torch.from_numpy(waveform)[None])
+        # At 0 it is the model's own reconstruction, under a guarded peak and with a faded end.
+        assert nats(mels[0], real) < 1.0
+        rows.append([nats(mels[0], one) for one in mels])
+    medians = np.median(np.array(rows), axis=0)
+    assert medians[0] == 0.0
+    assert (np.diff(medians) > 0.0).all(), medians
+
+
+def test_what_is_kept_sounds_as_it_did_and_what_is_not_does_not(pipeline, long_sources) -> None:
+    mel, spec = pipeline.autoencoder.mel, pipeline.diffusion.spec
+    compared = 0
+    for source in long_sources:
+        whole = log_mel(pipeline, pipeline((), edit=Edit(source, 0.0), **STEPS).waveforms)
+        seconds = whole.shape[-1] / mel.frame_rate
+        start, end = 0.45 * seconds, 0.55 * seconds
+        made = pipeline(("a hand clap",), edit=Edit(source, mask=((start, end),)), **STEPS)
+        filled = log_mel(pipeline, made.waveforms)
+        # Of a latent frame, the decoder, the vocoder and the mel of the measurement itself.
+        reach = spec.frames_per_latent + pipeline.autoencoder.decoder_reach() + 4
+        reach += pipeline.vocoder.receptive_field() // 2
+        first, last = int(start * mel.frame_rate), int(end * mel.frame_rate)
+        kept = (slice(0, max(0, first - reach)), slice(last + reach, whole.shape[-1]))
+        frames = [(whole[:, own], filled[:, own]) for own in kept if whole[:, own].shape[-1]]
+        compared += sum(before.shape[-1] for before, _ in frames)
+        assert all(nats(before, after) < 0.05 for before, after in frames)
+        assert nats(whole[:, first:last], filled[:, first:last]) > 0.3
+    assert compared > 200
+
+
+def test_going_on_keeps_the_source_and_adds_sound(pipeline, sources) -> None:
+    source = sources[1]
+    own = soundfile.info(str(source)).duration
+    longer = pipeline(("a cowbell",), edit=Edit(source, extend_before=0.5, extend_after=0.7), **STEPS)
+    assert longer.waveforms.shape[1] == round((own + 1.2) * pipeline.sample_rate)
+    spec = pipeline.diffusion.spec
+    settings, jobs = longer.settings, longer.jobs
+    from pipelines.editing import encoded, open_canvas
+
+    canvas = open_canvas(settings, pipeline.autoencoder, pipeline.diffusion)
+    assert canvas is not None
+    latents = pipeline.latents(jobs, settings, canvas=canvas)
+    given = encoded(source, pipeline.autoencoder)
+    offset = round(0.5 * spec.latent_rate)
+    placed = latents[..., offset : offset + given.shape[-1]]
+    assert torch.allclose(placed, given[..., : placed.shape[-1]], atol=1e-3)
+    assert float((latents[..., :offset] - torch.tensor(spec.silence)[None, :, None]).abs().mean()) > 0.05
+
+
+def test_prompts_together_one_after_the_other_and_what_is_not_wanted(pipeline) -> None:
+    def made(*prompts: str, **settings) -> Tensor:
+        return pipeline(prompts, seconds=0.6, **STEPS, **settings).waveforms
+
+    kick, bell = made("a deep kick"), made("a bright bell")
+    both = made("a deep kick", "a bright bell", mix=(1.0, 1.0))
+    assert len(both) == 1
+    assert torch.allclose(made("a deep kick", "a bright bell", mix=(2.0, 0.0)), kick, atol=1e-3)
+    assert all((both - alone).abs().max() > 1e-2 for alone in (kick, bell))
+    gliding = made("a deep kick", "a bright bell", glide=True)
+    assert (gliding - both).abs().max() > 1e-2
+    assert (made("a deep kick", negative_prompt="a long boomy kick") - kick).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac"])
+def test_again_makes_the_same_samples_in_every_mode(sources, tmp_path, capsys, kind) -> None:
+    source = str(sources[0])
+    modes = [
+        ["--prompt", "a kick", "--prompt", "a bell", "--num_clips", "2", "--seconds", "0.4"],
+        ["--prompt", "a kick", "--prompt", "a bell", "--mix", "0.5,0.5", "--seconds", "0.4", "--solver", "dpmpp_2m"],
+        ["--prompt", "a kick", "--prompt", "a bell", "--glide", "true", "--seconds", "0.4", "--negative_prompt", "hum"],
+        ["--init_audio", source, "--strength", "0.5", "--solver", "stochastic", "--guidance_rescale", "0.5"],
+        ["--init_audio", source, "--mask", "0.05:0.1", "--prompt", "a snare", "--shift", "2"],
+        ["--init_audio", source, "--extend_after", "0.3", "--prompt", "a snare", "--guidance_parallel", "0"],
+    ]
+    for number, mode in enumerate(modes):
+        out = tmp_path / str(number)
+        assert main([*QUICK, *mode, "--out", str(out), "--format", kind]) == 0
+        path = Path(capsys.readouterr().out.splitlines()[-1])
+        again = ["--again", str(path), "--plot", "false", "--device", "cpu", "--format", kind]
+        assert main([*again, "--out", str(out / "again")]) == 0
+        other = Path(capsys.readouterr().out.splitlines()[-1])
+        assert np.array_equal(soundfile.read(path)[0], soundfile.read(other)[0])
+        pages = [json.loads(one.with_suffix(".json").read_text()) for one in (path, other)]
+        assert pages[0] == pages[1]
+        # A copy of a copy says the same.
+        assert main(["--again", str(other), *again[2:], "--out", str(out / "more")]) == 0
+        capsys.readouterr()
+
+
+def test_again_refuses_what_it_cannot_make_the_same(sources, small_bundle, tmp_path, capsys) -> None:
+    source = tmp_path / "source.wav"
+    shutil.copy(sources[0], source)
+    assert main([*QUICK, "--init_audio", str(source), "--out", str(tmp_path / "out")]) == 0
+    clip = capsys.readouterr().out.strip()
+    plain = tmp_path / "plain.wav"
+    write_audio(plain, np.zeros(4000, dtype=np.float32), 44_100)
+    out = ["--out", str(tmp_path / "no"), "--device", "cpu"]
+
+    def refused(*options: str) -> str:
+        assert main([*options, *out]) == 2
+        errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+        assert len(errors) == 1
+        assert not (tmp_path / "no").exists()
+        return errors[0]
+
+    assert "does not say how it was made" in refused("--again", str(plain))
+    assert "not a readable sound file" in refused("--again", str(tmp_path / "none.wav"))
+    assert "--again and --seed contradict" in refused("--again", clip, "--seed", "4")
+    assert "made by another model" in refused("--again", clip, "--model", str(small_bundle))
+    write_audio(source, np.full(9000, 0.1, dtype=np.float32), 44_100)
+    assert "has changed since" in refused("--again", clip)
+    source.unlink()
+    assert "is missing" in refused("--again", clip)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--mask", "0.1:0.2", "--prompt", "x"], "--mask: only goes with --init_audio"),
+        (["--strength", "0.5", "--prompt", "x"], "--strength: only goes with --init_audio"),
+        (["SOURCE", "--mask", "0.1:99"], "lies beyond the end"),
+        (["SOURCE", "--mask", "0.3:0.1"], "mask: expected a start of at least 0 and a later end"),
+        (["SOURCE", "--mask", "early"], "mask: expected two times such as 0.1:0.8"),
+        (["SOURCE", "--mask", "0.0:0.1", "--mask", "0.05:0.12"], "regions overlap at 0.05 s"),
+        (["SOURCE", "--mask", "0.0:0.1", "--extend_after", "1"], "mask and extend_before/extend_after contradict"),
+        (["SOURCE", "--strength", "1.5"], "strength: expected 0 to 1"),
+        (["SOURCE", "--strength", ".nan"], "strength: expected 0 to 1"),
+        (["SOURCE", "--strength", "0.5", "--extend_after", "1"], "strength and extend_before/extend_after contradict"),
+        (["SOURCE", "--seconds", "1"], "seconds and init_audio contradict"),
+        (["SOURCE", "--extend_after", "60"], "makes at most 4 s at a time"),
+        (["--init_audio", "EMPTY"], "holds no samples"),
+        (["--init_audio", "SHORT"], "expected at least"),
+        (["--init_audio", "LONG"], "makes at most 4 s at a time"),
+        (["--init_audio", "/nowhere.wav"], "not a readable sound file"),
+        (["--prompt", "x", "--mix", "0.5,0.5"], "a weight for each of 1 prompts"),
+        (["--prompt", "x", "--mix", "half"], "mix: expected numbers such as 0.7,0.3"),
+        (["--prompt", "x", "--prompt", "y", "--mix", "0,0"], "one of them above"),
+        (["--prompt", "x", "--glide", "true"], "glide: expected at least two prompts"),
+        (["--prompt", "x", "--prompt", "y", "--mix", "1,1", "--glide", "true"], "mix and glide contradict"),
+        (["--prompt", "x", "--shift", "0"], "shift: expected"),
+        (["--prompt", "x", "--guidance_rescale", "2"], "guidance_rescale: expected 0 to 1"),
+    ],
+)
+def test_bad_input_is_one_line(options, words, sources, tmp_path, capsys) -> None:
+    rate = 44_100
+    for name, samples in (("EMPTY", 0), ("SHORT", 20), ("LONG", 6 * rate)):
+        write_audio(tmp_path / f"{name}.wav", np.zeros(samples, dtype=np.float32), rate)
+    places = {name: [str(tmp_path / f"{name}.wav")] for name in ("EMPTY", "SHORT", "LONG")}
+    places["SOURCE"] = ["--init_audio", str(sources[0])]
+    given = [word for option in options for word in places.get(option, [option])]
+    assert main([*QUICK, *given, "--out", str(tmp_path / "out")]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
