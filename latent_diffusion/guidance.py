@@ -73,7 +73,7 @@ class Mixture:
 
     Args:
         parts: at least one condition, all of as many rows.
-        weights: one for each, `(latent_frames,)` or `()`; they sum to one.
+        weights: one for each, `()`, `(latent_frames,)` or `(batch, 1, 1)`; they sum to one.
     """
 
     parts: tuple[Condition, ...]

@@ -18,12 +18,14 @@ from latent_diffusion.flow import frame_mask, gaussian_prediction, mix
 from latent_diffusion.guidance import ConditionedField, Mixture, Prediction, guided_field
 from latent_diffusion.network import DiffusionTransformer
 from latent_diffusion.preconditioning import Preconditioner
-from latent_diffusion.sampling import Held, SamplerConfig, check_shapes, integrate
+from latent_diffusion.sampling import Held, SamplerConfig, check_shapes, integrate, looped_field
 from latent_diffusion.solvers import SOLVERS, OnStep
 from latent_diffusion.text import text_encoder
 from training.checkpoint import StageRecord, load_stage, load_weights
 
 KIND = "latent_diffusion"
+# Latent frames of each end that a loop sees beyond the other.
+LOOP_MARGIN = 8
 
 
 class LatentDiffusion(nn.Module):
@@ -154,6 +156,7 @@ class LatentDiffusion(nn.Module):
         start_time: float = 0.0,
         kept: Tensor | None = None,
         negative: Condition | None = None,
+        loop: bool = False,
     ) -> Tensor:
         """Make latents out of noise, or out of given ones from somewhere on the way, or around what is kept of them.
 
@@ -168,6 +171,7 @@ class LatentDiffusion(nn.Module):
             start_time: 0 is noise alone; only with `start`.
             kept: `(batch, latent_frames)`, True where the latents of `start` come out as they went in.
             negative: what is not wanted, of each row; nothing when left out.
+            loop: the last frame leads into the first; only where all rows are of one length.
 
         Returns:
             raw latents of the same shape; beyond a row's valid frames, those of silence.
@@ -178,6 +182,8 @@ class LatentDiffusion(nn.Module):
         check_shapes(self.spec, noise, len(condition), valid_frames, start, kept)
         if start is None and (start_time or kept is not None):
             raise ValueError("start_time and kept need latents to start from, got no start")
+        if loop and valid_frames is not None:
+            raise ValueError("loop: expected rows of one length, got valid_frames")
         solver = self._fitting_solver(sampler.solver)
         noise = noise.to(self.device)
         given = None if start is None else self.spec.whiten(start.to(noise))
@@ -188,7 +194,8 @@ class LatentDiffusion(nn.Module):
             noise = noise * mask[:, None]
         prediction = Prediction(self.config.path, self.config.prediction)
         negative = negative or self.null_condition(len(condition))
-        field = guided_field(self._masked(mask), condition, negative, sampler.guidance, prediction, mask)
+        network = looped_field(self._masked(None), LOOP_MARGIN) if loop else self._masked(mask)
+        field = guided_field(network, condition, negative, sampler.guidance, prediction, mask)
         first, held = noise, None
         if given is not None:
             first = mix(given, noise, torch.tensor(start_time, device=noise.device), self.config.path)

@@ -15,6 +15,7 @@ import numpy as np
 from audio.files import write_aside, write_audio
 from audio.measures import Waveform, brightness_hz, loudness_db
 from audio.mel import MelConfig
+from pipelines.looping import seam_score
 from pipelines.provenance import as_comment, batch_of, telling
 from pipelines.request import AudioOutput
 from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
@@ -34,6 +35,7 @@ class WrittenClip:
         loudness: of its loudest 50 ms, in dBFS.
         brightness: spectral centroid, in Hz.
         guarded: its peak was lowered to avoid clipping.
+        seam: of a loop, how rough its seam is (`pipelines.looping.seam_score`).
     """
 
     audio: Path
@@ -42,6 +44,7 @@ class WrittenClip:
     loudness: float
     brightness: float
     guarded: bool
+    seam: float | None = None
 
 
 def check_writable(folder: Path, bytes_needed: int) -> None:
@@ -88,6 +91,7 @@ def write_clips(
             loudness=round(loudness_db(waveform, output.sample_rate), 2),
             brightness=round(brightness_hz(waveform, output.sample_rate), 1),
             guarded=output.guarded[row],
+            seam=seam_score(output.waveforms[row], pipeline.autoencoder.mel) if output.settings["loop"] else None,
         )
         page = {**_page(facts, index, output, pipeline), "batch": batch_of(output, output.first_row + row, BATCH_CLIPS)}
         picture = base.with_name(f"{base.name}.png")
@@ -156,6 +160,7 @@ def _page(facts: WrittenClip, index: int, output: AudioOutput, pipeline: TextToA
             "loudness": facts.loudness,
             "brightness": facts.brightness,
             "peak_guarded": facts.guarded,
+            **({} if facts.seam is None else {"seam": round(facts.seam, 3)}),
         },
         "stages": pipeline.fingerprints,
         **({} if loss is None else {"adapter_loss": loss}),

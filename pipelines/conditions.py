@@ -1,6 +1,6 @@
 """What clips should be, as the diffusion stage takes it: prompts, numbers and labels become conditions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ def conditions_of(
     Args:
         diffusion: encodes them.
         jobs: one for each row; all of them are made of as many prompts.
-        settings: of `pipelines.request.settle`.
+        settings: of `pipelines.settling.settle`.
         latent_frames: of the batch; prompts that follow each other share them.
 
     Raises:
@@ -42,7 +42,12 @@ def conditions_of(
     parts = len(jobs[0].parts)
     if not parts:
         return said([job.prompt for job in jobs]), negative
-    weights = glide_weights(parts, latent_frames) if settings["glide"] else map(torch.tensor, settings["mix"])
+    weights: Iterable[Tensor] = map(torch.tensor, settings["mix"])
+    if settings["glide"]:
+        weights = glide_weights(parts, latent_frames)
+    elif settings["morph_clips"]:
+        place = torch.tensor([job.place for job in jobs])[:, None, None]
+        weights = (1.0 - place, place)
     conditions = tuple(said([job.parts[part] for job in jobs]) for part in range(parts))
     return Mixture(conditions, tuple(weights)), negative
 

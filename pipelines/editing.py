@@ -6,7 +6,7 @@ solver starts. At strength 0 the start is the end: the source's reconstruction c
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Edit:
         mask: regions in seconds that are made anew; all else is kept.
         extend_before: seconds to make before it.
         extend_after: seconds to make after it.
+        toward: another sound file, which the last clip of a morph starts from.
 
     Raises:
         ValueError: numbers out of range, overlapping regions, or settings that contradict each other.
@@ -44,6 +45,7 @@ class Edit:
     mask: Regions = ()
     extend_before: float = 0.0
     extend_after: float = 0.0
+    toward: Path | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers and that they go together."""
@@ -56,6 +58,8 @@ class Edit:
             raise ValueError("mask and extend_before/extend_after contradict each other: give one or the other")
         if self.extends and self.strength is not None:
             raise ValueError("strength and extend_before/extend_after contradict each other: what is added is all new")
+        if self.toward is not None and (self.mask or self.extends):
+            raise ValueError("morph contradicts mask and extend_before/extend_after: give one or the other")
         for start, end in self.mask:
             if not 0.0 <= start < end:
                 raise ValueError(f"mask: expected a start of at least 0 and a later end, got {start:g}:{end:g}")
@@ -80,13 +84,12 @@ class Edit:
         Raises:
             ValueError: an unreadable file, or regions beyond its end.
         """
-        own = audio_seconds(self.init_audio)
-        if not own:
-            raise ValueError(f"init_audio: '{self.init_audio}' holds no samples")
+        own = known_seconds(self.init_audio)
         for start, end in self.mask:
             if end > own + 1e-6:
                 raise ValueError(f"mask: {start:g}:{end:g} lies beyond the end of '{self.init_audio}' ({own:.3f} s)")
-        return self.extend_before + own + self.extend_after
+        longest = own if self.toward is None else max(own, known_seconds(self.toward))
+        return self.extend_before + longest + self.extend_after
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, with the hash of the file."""
@@ -97,6 +100,8 @@ class Edit:
             "mask": [list(region) for region in self.mask],
             "extend_before": self.extend_before,
             "extend_after": self.extend_after,
+            "toward": str(self.toward.resolve()) if self.toward else None,
+            "toward_sha256": file_sha256(self.toward) if self.toward else None,
         }
 
     @classmethod
@@ -108,6 +113,7 @@ class Edit:
             tuple((float(start), float(end)) for start, end in values["mask"]),
             values["extend_before"],
             values["extend_after"],
+            Path(values["toward"]) if values.get("toward") else None,
         )
 
 
@@ -117,18 +123,35 @@ class Canvas:
 
     Args:
         latents: raw, `(1, channels, latent_frames)`; silence where there is no source.
+        toward: the same of the sound that a morph leads to, if any.
         kept: `(1, latent_frames)`, True where they come out as they went in.
         start_time: where the solver starts.
     """
 
     latents: Tensor
+    toward: Tensor | None
     kept: Tensor
     start_time: float
 
-    def rows(self, count: int) -> tuple[Tensor, Tensor | None, float]:
-        """Latents for so many clips, which frames of each are kept (None where none are), and the time."""
-        kept = self.kept.expand(count, -1) if bool(self.kept.any()) else None
-        return self.latents.repeat(count, 1, 1), kept, self.start_time
+    def rows(self, places: Sequence[float]) -> tuple[Tensor, Tensor | None, float]:
+        """Latents of clips that lie so far on the way of a morph, which frames are kept (None where none are), when."""
+        kept = self.kept.expand(len(places), -1) if bool(self.kept.any()) else None
+        latents = self.latents.repeat(len(places), 1, 1)
+        if self.toward is not None:
+            latents = torch.lerp(latents, self.toward, torch.tensor(places).to(latents)[:, None, None])
+        return latents, kept, self.start_time
+
+
+def known_seconds(path: Path) -> float:
+    """Length of a sound file.
+
+    Raises:
+        ValueError: unreadable, or without samples.
+    """
+    seconds = audio_seconds(path)
+    if not seconds:
+        raise ValueError(f"init_audio: '{path}' holds no samples")
+    return seconds
 
 
 def file_sha256(path: Path) -> str:
@@ -149,7 +172,7 @@ def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: Lat
     """Encode the source of settled settings and lay it where it belongs; None where there is none.
 
     Args:
-        settings: of `pipelines.request.settle`.
+        settings: of `pipelines.settling.settle`.
         autoencoder: encodes.
         diffusion: says how many latent frames a length has.
 
@@ -159,20 +182,26 @@ def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: Lat
     if settings["edit"] is None:
         return None
     edit, spec = Edit.from_dict(settings["edit"]), diffusion.spec
-    source = encoded(edit.init_audio, autoencoder)
     frames = spec.num_latent_frames(settings["seconds"])
     offset = min(round(edit.extend_before * spec.latent_rate), frames - 1)
-    length = min(source.shape[-1], frames - offset)
-    latents = torch.tensor(spec.silence, device=source.device)[None, :, None].repeat(1, 1, frames)
-    latents[..., offset : offset + length] = source[..., :length]
-    kept = torch.zeros(1, frames, dtype=torch.bool, device=source.device)
+
+    def laid(path: Path) -> tuple[Tensor, int]:
+        source = encoded(path, autoencoder)
+        length = min(source.shape[-1], frames - offset)
+        latents = torch.tensor(spec.silence, device=source.device)[None, :, None].repeat(1, 1, frames)
+        latents[..., offset : offset + length] = source[..., :length]
+        return latents, length
+
+    latents, length = laid(edit.init_audio)
+    toward = laid(edit.toward)[0] if edit.toward else None
+    kept = torch.zeros(1, frames, dtype=torch.bool, device=latents.device)
     if edit.extends:
         kept[:, offset : offset + length] = True
     elif edit.mask:
         kept[:] = True
         for start, end in edit.mask:
             kept[:, math.floor(start * spec.latent_rate) : math.ceil(end * spec.latent_rate)] = False
-    return Canvas(latents, kept, edit.start_time)
+    return Canvas(latents, toward, kept, edit.start_time)
 
 
 def encoded(path: Path, autoencoder: MelVAE) -> Tensor:

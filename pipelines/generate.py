@@ -25,6 +25,9 @@ def generate(
     negative_prompt: str | None = None,
     mix: str | None = None,
     glide: bool = False,
+    loop: bool = False,
+    morph: list[str] | None = None,
+    morph_clips: int = 8,
     pitch: str | None = None,
     loudness: float | None = None,
     brightness: float | None = None,
@@ -67,6 +70,9 @@ def generate(
         negative_prompt: what is not wanted.
         mix: weights of the prompts, such as 0.7,0.3: they make one sound together.
         glide: the prompts follow each other within one sound.
+        loop: the end leads into the beginning, without a seam; the length is rounded to what goes round.
+        morph: two prompts, two seeds or two sound files; clips lead from the one to the other.
+        morph_clips: how many.
         pitch: a note (C4), a frequency (440Hz) or a MIDI number (60).
         loudness: of the loudest 50 ms, in dB relative to full scale, such as -12.
         brightness: spectral centroid, in Hz, such as 2000.
@@ -114,10 +120,11 @@ def generate(
     import torch  # noqa: F401 (after the options are known to be sound: wrong ones are told at once)
 
     from pipelines.clips import check_writable
+    from pipelines.request import jobs_of
 
     pipeline = load_pipeline(model, autoencoder, diffusion, vocoder, vocoder_arguments, device, precision)
     settings = pipeline.settle(request)
-    clips = (1 if mix or glide else len(request.prompts or ("",))) * num_clips
+    clips = len(jobs_of(request, settings, {}))
     check_writable(out, int(clips * (settings["seconds"] * pipeline.sample_rate * 2 + 100_000)))
     say(
         f"seed {settings['seed']}: {clips} clips of {settings['seconds']:g} s, {settings['solver']}, "
@@ -200,7 +207,11 @@ def split_vocoder_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[s
 
 
 def run_with_vocoder(
-    function: Callable[..., Any], arguments: list[str] | None, program: str, lists: tuple[str, ...] = ()
+    function: Callable[..., Any],
+    arguments: list[str] | None,
+    program: str,
+    lists: tuple[str, ...] = (),
+    several: tuple[str, ...] = (),
 ) -> int:
     """Run a command whose `vocoder_arguments` are written `--vocoder.NAME VALUE`; returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -209,12 +220,14 @@ def run_with_vocoder(
     except (ValueError, yaml.YAMLError) as error:
         say(f"error: {one_line(error)}")
         return 2
-    return run_command(function, rest, lists=lists, program=program, fixed={"vocoder_arguments": taken or None})
+    return run_command(
+        function, rest, lists=lists, several=several, program=program, fixed={"vocoder_arguments": taken or None}
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of `generate.py`, `python -m pipelines.generate` and `melisma generate`."""
-    return run_with_vocoder(generate, arguments, "generate.py", lists=("prompt", "mask"))
+    return run_with_vocoder(generate, arguments, "generate.py", lists=("prompt", "mask"), several=("morph",))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from torch.nn.functional import pad
 from audio.dataset import Clip
 from audio.mel import LogMelSpectrogram
 from pipelines.counterparts import counterpart_prompt
-from pipelines.request import SHORTEST_SECONDS, started_sampler
+from pipelines.settling import SHORTEST_SECONDS, started_sampler
 from pipelines.text_to_audio import TextToAudioPipeline
 
 WINDOW_FRAMES = 2048

@@ -23,7 +23,7 @@ WRITING = (
 SAME = (
     *("seconds", "num_clips", "seed", "guidance_scale", "guidance_rescale", "guidance_parallel", "solver"),
     *("solver_steps", "spacing", "shift", "eta", "tolerance", "loudness", "brightness", "label", "negative_prompt"),
-    "glide",
+    *("glide", "loop"),
 )
 EDITS = ("strength", "mask", "extend_before", "extend_after")
 
@@ -34,11 +34,13 @@ def request_from(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 (Request, i
     Raises:
         ValueError: options that say nothing, contradict each other or cannot be read.
     """
-    given = options["init_audio"]
+    ends = morph_ends(options)
+    given, seed = options["init_audio"] or ends.get("init_audio"), ends.get("seed", options["seed"])
     for name in EDITS:
         if options[name] and given is None:
             raise ValueError(f"--{name}: only goes with --init_audio FILE")
-    prompts = read_prompts(options["prompt"] or [], options["prompts_file"], needed=given is None)
+    texts = [*(options["prompt"] or []), *ends.get("prompts", ())]
+    prompts = read_prompts(texts, options["prompts_file"], needed=given is None)
     mix = parse_numbers("mix", options["mix"], ",") if options["mix"] is not None else ()
     interval = options["guidance_interval"]
     if interval is not None:
@@ -48,9 +50,8 @@ def request_from(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 (Request, i
     from pipelines.pitch import parse_pitch
     from pipelines.request import Request
 
-    edit = (
-        Edit(given, options["strength"], regions, options["extend_before"], options["extend_after"]) if given else None
-    )
+    extended = (options["extend_before"], options["extend_after"])
+    edit = Edit(given, options["strength"], regions, *extended, ends.get("toward")) if given else None
     pitch = options["pitch"]
     return Request(
         prompts=tuple(prompts),
@@ -58,8 +59,36 @@ def request_from(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 (Request, i
         guidance_interval=interval,
         pitch=parse_pitch(pitch) if pitch is not None else None,
         edit=edit,
-        **{name: options[name] for name in SAME},
+        to_seed=ends.get("to_seed"),
+        morph_clips=options["morph_clips"] if ends else 0,
+        **{**{name: options[name] for name in SAME}, "seed": seed},
     )
+
+
+def morph_ends(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the two words of `--morph` are, by the names that a request has for them; nothing where there is no morph.
+
+    Raises:
+        ValueError: words that are not two of a kind, or that another option has said already.
+    """
+    if options["morph"] is None:
+        return {}
+    from pipelines.morphing import morph_kind
+
+    first, second = options["morph"] if len(options["morph"]) == 2 else ("", "")
+    kind = morph_kind(options["morph"])
+    said = {
+        "prompts": options["prompt"] or options["prompts_file"],
+        "seeds": options["seed"],
+        "clips": options["init_audio"],
+    }
+    if said[kind] is not None:
+        raise ValueError(f"--morph of two {kind} contradicts the option that names one")
+    if kind == "seeds":
+        return {"seed": int(first), "to_seed": int(second)}
+    if kind == "clips":
+        return {"init_audio": Path(first), "toward": Path(second)}
+    return {"prompts": (first, second)}
 
 
 def once_more(options: Mapping[str, Any]) -> None:

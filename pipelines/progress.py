@@ -35,6 +35,12 @@ def solver_bar(
         yield lambda _done, _total: progress.advance(task)
 
 
+def remarks(clip: WrittenClip) -> list[str]:
+    """What is to be said of a clip beside its numbers."""
+    found = ["peak lowered"] if clip.guarded else []
+    return found + ([f"seam {clip.seam:.2f}"] if clip.seam is not None else [])
+
+
 def show_clips(written: Sequence[WrittenClip]) -> None:
     """A table of the clips on standard error."""
     table = Table("clip", "prompt", "seconds", "loudness", "brightness", "")
@@ -45,6 +51,6 @@ def show_clips(written: Sequence[WrittenClip]) -> None:
             f"{clip.seconds:.2f}",
             f"{clip.loudness:.1f} dB",
             f"{clip.brightness:.0f} Hz",
-            "peak lowered" if clip.guarded else "",
+            ", ".join(remarks(clip)),
         )
     Console(stderr=True).print(table)

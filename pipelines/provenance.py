@@ -27,6 +27,9 @@ NEUTRAL: dict[str, Any] = {
     "negative_prompt": None,
     "mix": [],
     "glide": False,
+    "loop": False,
+    "morph_clips": 0,
+    "to_seed": None,
     "edit": None,
 }
 
@@ -89,20 +92,29 @@ def read_page(path: Path) -> dict[str, Any]:
     return page
 
 
+def sources_of(page: Mapping[str, Any]) -> list[tuple[Path, str, str]]:
+    """The sound files that a clip was made of: path, SHA-256, and `unchanged`, `changed` or `missing`."""
+    edit = page["settings"].get("edit") or {}
+    named = [(edit.get("init_audio"), edit.get("sha256")), (edit.get("toward"), edit.get("toward_sha256"))]
+    found = []
+    for name, digest in named:
+        if name:
+            path = Path(name)
+            state = "missing" if not path.is_file() else "unchanged" if file_sha256(path) == digest else "changed"
+            found.append((path, str(digest), state))
+    return found
+
+
 def check_sources(page: Mapping[str, Any]) -> None:
     """Refuse to go on where a source of a clip is gone or has changed.
 
     Raises:
         ValueError: names it.
     """
-    edit = page["settings"].get("edit")
-    if not edit:
-        return
-    path = Path(edit["init_audio"])
-    if not path.is_file():
-        raise ValueError(f"again: its source '{path}' is missing")
-    if file_sha256(path) != edit["sha256"]:
-        raise ValueError(f"again: its source '{path}' has changed since")
+    for path, _, state in sources_of(page):
+        if state != "unchanged":
+            told = "is missing" if state == "missing" else "has changed since"
+            raise ValueError(f"again: its source '{path}' {told}")
 
 
 def check_stages(page: Mapping[str, Any], fingerprints: Mapping[str, str]) -> None:

@@ -17,18 +17,21 @@ def clip_noise(seed: int, index: int, channels: int, frames: int) -> Tensor:
     return torch.randn(channels, frames, generator=generator)
 
 
-def finish(waveforms: Tensor, sample_rate: int) -> tuple[Tensor, tuple[bool, ...]]:
+def finish(waveforms: Tensor, sample_rate: int, fade_out: bool = True) -> tuple[Tensor, tuple[bool, ...]]:
     """Guard the peak and end in a short fade.
 
     Args:
         waveforms: `(clips, samples)`.
         sample_rate: in Hz.
+        fade_out: a loop has no end to fade.
 
     Returns:
         the clips, and for each whether its level was lowered.
     """
     peaks = waveforms.abs().amax(dim=1, keepdim=True)
     waveforms = waveforms * torch.where(peaks > PEAK_LIMIT, PEAK_LIMIT / peaks.clamp(min=1e-9), 1.0)
+    if not fade_out:
+        return waveforms, tuple((peaks[:, 0] > PEAK_LIMIT).tolist())
     length = min(round(FADE_SECONDS * sample_rate), waveforms.shape[1])
     fade = torch.cos(torch.linspace(0.0, math.pi / 2, length)).square()
     waveforms[:, -length:] *= fade

@@ -2,8 +2,7 @@
 
     waveform = vocoder(decoder(unwhiten(ODE(noise; prompt, numbers))))
 
-Clip i of seed K draws its noise from (K, i) on the CPU, one clip at a time, so a clip is the same alone or in a batch,
-on any device, today and tomorrow.
+Clip i of seed K draws its noise from (K, i) on the CPU, so it is the same alone or in a batch, on any device.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +20,12 @@ from pipelines.bundle import Bundle, Defaults
 from pipelines.compatibility import check_latents, check_vocoder
 from pipelines.conditions import conditions_of
 from pipelines.editing import Canvas, open_canvas
-from pipelines.request import SHORTEST_SECONDS, AudioOutput, Job, Request, jobs_of, settle, started_sampler
+from pipelines.looping import around, decode_loop_mel, loop_seconds
+from pipelines.morphing import job_noise
+from pipelines.request import AudioOutput, Job, Request, jobs_of
 from pipelines.resources import DEFAULT_BUNDLE, resource
-from pipelines.shaping import clip_noise, finish
+from pipelines.settling import SHORTEST_SECONDS, settle, started_sampler
+from pipelines.shaping import finish
 from training.device import choose_device, choose_precision
 from vocoder.base import Vocoder, identity, licences_of
 from vocoder.checked import decode_checked
@@ -150,8 +152,7 @@ class TextToAudioPipeline:
         Args:
             prompts: one prompt or several.
             on_step: called after every solver step of every batch.
-            settings: the further fields of `Request`: seconds, num_clips, seed, guidance_scale, guidance_interval,
-                solver, solver_steps, pitch, loudness, brightness, label.
+            settings: the further fields of `Request`.
 
         Raises:
             ValueError: a setting out of its range.
@@ -186,7 +187,7 @@ class TextToAudioPipeline:
         starts = range(0, len(jobs), BATCH_CLIPS)
         pieces = [self._batch(jobs[start : start + BATCH_CLIPS], settings, on_step, canvas) for start in starts]
         samples = round(settings["seconds"] * self.sample_rate)
-        waveforms, guarded = finish(torch.cat(pieces)[:, :samples], self.sample_rate)
+        waveforms, guarded = finish(torch.cat(pieces)[:, :samples], self.sample_rate, not settings["loop"])
         return AudioOutput(
             waveforms=waveforms,
             sample_rate=self.sample_rate,
@@ -206,7 +207,7 @@ class TextToAudioPipeline:
         Args:
             jobs: one for each clip.
             request: seed, guidance and solver of all of them; its prompts and numbers are not used.
-            on_step: called after every solver step of every batch.
+            on_step: called after every solver step.
 
         Yields:
             the number of a job and its clip, `(samples,)` in [-1, 1].
@@ -225,8 +226,11 @@ class TextToAudioPipeline:
                 yield number, finish(waveform[None, :samples].clone(), self.sample_rate)[0][0]
 
     def settle(self, request: Request) -> dict[str, Any]:
-        """Fill in the defaults and refuse what cannot be done; see `pipelines.request.settle`."""
-        return settle(request, self.defaults, self.diffusion.solver_names(), self.precision)
+        """Fill in the defaults and refuse what cannot be done; see `pipelines.settling.settle`."""
+        settings = settle(request, self.defaults, self.diffusion.solver_names(), self.precision)
+        if settings["loop"]:
+            settings["seconds"] = loop_seconds(settings["seconds"], self.autoencoder, self.vocoder)
+        return settings
 
     @torch.inference_mode()
     def _batch(
@@ -238,9 +242,12 @@ class TextToAudioPipeline:
     ) -> Tensor:
         """Clips of a batch, as long as the longest of them, on the CPU."""
         latents = self.latents(jobs, settings, on_step, canvas)
+        decode_mel = decode_loop_mel if settings["loop"] else MelVAE.decode
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            log_mel = self.autoencoder.decode(latents)
-        return self.vocode(log_mel.float()).float().cpu()
+            log_mel = decode_mel(self.autoencoder, latents)
+        if not settings["loop"]:
+            return self.vocode(log_mel.float()).float().cpu()
+        return around(log_mel.float(), self.vocoder, self.vocode, self.autoencoder.mel.hop_length).float().cpu()
 
     @torch.inference_mode()
     def latents(
@@ -262,8 +269,8 @@ class TextToAudioPipeline:
         frames = [spec.num_latent_frames(job.seconds) for job in jobs]
         noise = torch.zeros(len(jobs), spec.channels, max(frames))
         for row, job in enumerate(jobs):
-            noise[row, :, : frames[row]] = clip_noise(settings["seed"], job.index, spec.channels, frames[row])
-        start, kept, start_time = canvas.rows(len(jobs)) if canvas else (None, None, 0.0)
+            noise[row, :, : frames[row]] = job_noise(job, settings, spec.channels, frames[row])
+        start, kept, start_time = canvas.rows([job.place for job in jobs]) if canvas else (None, None, 0.0)
         if start is not None and start_time >= 1.0:
             return start
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
@@ -278,6 +285,7 @@ class TextToAudioPipeline:
                 start_time,
                 kept,
                 negative,
+                settings["loop"],
             )
 
     def vocode(self, log_mel: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from audio.mel import LogMelSpectrogram
 from pipelines import TextToAudioPipeline
 from pipelines.editing import Edit
 from pipelines.generate import main
+from pipelines.inspect import main as inspect
 
 STEPS = {"solver_steps": 8, "seed": 3}
 QUICK = ["--solver_steps", "4", "--seed", "3", "--plot", "false", "--device", "cpu"]
@@ -150,6 +151,27 @@ def test_again_makes_the_same_samples_in_every_mode(sources, tmp_path, capsys, k
         # A copy of a copy says the same.
         assert main(["--again", str(other), *again[2:], "--out", str(out / "more")]) == 0
         capsys.readouterr()
+
+
+def test_a_file_tells_how_it_was_made(sources, tmp_path, capsys) -> None:
+    source = tmp_path / "source.wav"
+    shutil.copy(sources[0], source)
+    mode = ["--init_audio", str(source), "--mask", "0.05:0.1", "--prompt", "a snare"]
+    assert main([*QUICK, *mode, "--out", str(tmp_path)]) == 0
+    clip = capsys.readouterr().out.strip()
+    assert inspect([clip]) == 0
+    text = capsys.readouterr().out
+    for words in ("prompt: a snare", "seed: 3, clip 0", f"source: {source} (unchanged)", "mask: [[0.05, 0.1]]", "CC0"):
+        assert words in text
+    source.write_bytes(b"other")
+    assert inspect([clip]) == 0
+    assert "(changed)" in capsys.readouterr().out
+    assert inspect([clip, "--as_json", "true"]) == 0
+    page = json.loads(capsys.readouterr().out)
+    assert page == json.loads(Path(clip).with_suffix(".json").read_text())
+    assert len(page["settings"]["edit"]["sha256"]) == 64
+    assert inspect([str(sources[0])]) == 2
+    assert "does not say how it was made" in capsys.readouterr().err
 
 
 def test_again_refuses_what_it_cannot_make_the_same(sources, small_bundle, tmp_path, capsys) -> None:

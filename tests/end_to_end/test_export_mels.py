@@ -178,11 +178,16 @@ def test_steps_are_as_long_as_those_of_a_whole_generation(maker, folder, monkeyp
     """Of 8 steps a start at 0.5 has 4 left and one at 0.7 two; at least one remains."""
     clip, taken = AudioFolder.scan(folder).clips[0], []
     latents = torch.zeros(1, maker.pipeline.diffusion.spec.channels, 8)
-    monkeypatch.setattr(maker.pipeline.diffusion, "sample", lambda noise, *_, **options: taken.append(options) or noise)
+
+    def spy(noise, _, sampler, **options):
+        taken.append((sampler, options["start_time"]))
+        return noise
+
+    monkeypatch.setattr(maker.pipeline.diffusion, "sample", spy)
     for time in (0.5, 0.7, 0.99):
         maker.denoised(clip, 0, latents, latents, time)
-    assert [(options["solver_steps"], options["start_time"]) for options in taken] == [(4, 0.5), (2, 0.7), (1, 0.99)]
-    assert all(options["guidance_scale"] == maker.settings["guidance_scale"] for options in taken)
+    assert [(sampler.solver_steps, start) for sampler, start in taken] == [(4, 0.5), (2, 0.7), (1, 0.99)]
+    assert all(sampler.guidance.scale == maker.settings["guidance_scale"] for sampler, _ in taken)
 
 
 def test_a_vocoder_trains_on_pairs_and_a_mel_of_another_contract_is_named(decoded, folder, tmp_path, mel, capsys):

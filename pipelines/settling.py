@@ -1,0 +1,156 @@
+"""From what is asked for to settings that decide everything: defaults filled in, what cannot be done refused."""
+
+import math
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from latent_diffusion.guidance import GuidanceConfig
+from latent_diffusion.sampling import SamplerConfig
+from pipelines.bundle import Defaults
+from pipelines.request import Request
+
+SHORTEST_SECONDS = 0.05
+LONGEST_SECONDS = 600.0
+# Settings that reach the sampler under their own names.
+SAMPLER_FIELDS = ("solver", "solver_steps", "spacing", "shift", "eta", "tolerance")
+
+
+def settle(
+    request: Request, defaults: Defaults, solver_names: tuple[str, ...], precision: torch.dtype
+) -> dict[str, Any]:
+    """Fill in the defaults and refuse what cannot be done.
+
+    Raises:
+        ValueError: names the setting, what was expected and what came.
+    """
+    check_prompts(request)
+    if isinstance(request.num_clips, bool) or request.num_clips < 1:
+        raise ValueError(f"num_clips: expected at least 1, got {request.num_clips}")
+    solver = request.solver or (defaults.solver if defaults.solver in solver_names else solver_names[0])
+    if solver not in solver_names:
+        raise ValueError(f"solver: expected one of {', '.join(solver_names)}, got '{solver}'")
+    seed = secrets.randbelow(2**31) if request.seed is None else request.seed
+    for name, value in (("seed", seed), ("to_seed", request.to_seed or 0)):
+        if not 0 <= value < 2**63:
+            raise ValueError(f"{name}: expected 0 to 2**63 - 1, got {value}")
+    numbers = {"pitch": request.pitch, "loudness": request.loudness, "brightness": request.brightness}
+    scale = defaults.guidance_scale if request.guidance_scale is None else float(request.guidance_scale)
+    settings = {
+        "seconds": settled_seconds(request, defaults),
+        "seed": seed,
+        "guidance_scale": scale,
+        "guidance_interval": list(request.guidance_interval or defaults.guidance_interval),
+        "guidance_rescale": float(request.guidance_rescale),
+        "guidance_parallel": float(request.guidance_parallel),
+        "solver": solver,
+        "solver_steps": defaults.solver_steps if request.solver_steps is None else request.solver_steps,
+        "spacing": request.spacing,
+        "shift": float(request.shift),
+        "eta": float(request.eta),
+        "tolerance": float(request.tolerance),
+        "label": request.label,
+        "negative_prompt": request.negative_prompt,
+        "mix": [weight / sum(request.mix) for weight in request.mix],
+        "glide": request.glide,
+        "loop": request.loop,
+        "morph_clips": request.morph_clips,
+        "to_seed": request.to_seed,
+        "edit": request.edit.to_dict() if request.edit else None,
+        "precision": str(precision).removeprefix("torch."),
+        **{name: None if value is None else float(value) for name, value in numbers.items()},
+    }
+    sampler_of(settings)
+    return settings
+
+
+def sampler_of(settings: Mapping[str, Any]) -> SamplerConfig:
+    """The sampler that settled settings ask for.
+
+    Raises:
+        ValueError: a number out of its range.
+    """
+    guidance = GuidanceConfig(
+        settings["guidance_scale"],
+        tuple(settings["guidance_interval"]),
+        settings["guidance_rescale"],
+        settings["guidance_parallel"],
+    )
+    return SamplerConfig(**{name: settings[name] for name in SAMPLER_FIELDS}, guidance=guidance)
+
+
+def started_sampler(settings: Mapping[str, Any], start_time: float) -> SamplerConfig:
+    """The same with so many fewer steps as it starts later: each is as long as in a whole generation."""
+    sampler = sampler_of(settings)
+    return replace(sampler, solver_steps=max(1, round(sampler.solver_steps * (1.0 - start_time))))
+
+
+def check_prompts(request: Request) -> None:
+    """Refuse prompts that say nothing or do not go together.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    said = request.prompts and all(prompt.strip() for prompt in request.prompts)
+    # A sound to start from says enough by itself.
+    if not said and (request.edit is None or request.prompts):
+        raise ValueError("prompt: expected some words, got an empty prompt")
+    check_morph(request)
+    if request.loop and request.edit is not None:
+        raise ValueError("loop and init_audio contradict each other: a recording does not go round")
+    if request.mix and request.glide:
+        raise ValueError("mix and glide contradict each other: prompts sound together, or one after the other")
+    if request.glide and len(request.prompts) < 2:
+        raise ValueError(f"glide: expected at least two prompts, got {len(request.prompts)}")
+    if not request.mix:
+        return
+    if len(request.mix) != len(request.prompts):
+        raise ValueError(f"mix: expected a weight for each of {len(request.prompts)} prompts, got {len(request.mix)}")
+    if not all(math.isfinite(weight) and weight >= 0.0 for weight in request.mix) or not sum(request.mix):
+        raise ValueError(f"mix: expected weights of at least 0, one of them above, got {list(request.mix)}")
+
+
+def check_morph(request: Request) -> None:
+    """Refuse a morph without two ends, and ends without a morph.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    toward = request.edit is not None and request.edit.toward is not None
+    if not request.morph_clips:
+        if toward or request.to_seed is not None:
+            raise ValueError("morph: two ends were given, and no number of clips between them (morph_clips)")
+        return
+    if not 2 <= request.morph_clips <= 1000:
+        raise ValueError(f"morph_clips: expected 2 to 1000, got {request.morph_clips}")
+    if not (toward or request.to_seed is not None or len(request.prompts) == 2):
+        raise ValueError("morph: expected two prompts, two seeds or two sound files")
+    if len(request.prompts) > 2 or request.mix or request.glide or request.num_clips != 1:
+        raise ValueError("morph takes two prompts at most, and neither mix, glide nor num_clips")
+
+
+def settled_seconds(request: Request, defaults: Defaults) -> float:
+    """The length of the clips: that of the sound to start from, where there is one.
+
+    Raises:
+        ValueError: out of range, or contradicting that sound.
+    """
+    if request.edit is not None:
+        if request.seconds is not None:
+            raise ValueError("seconds and init_audio contradict each other: the sound brings its length")
+        seconds = request.edit.seconds()
+        if seconds > defaults.max_seconds:
+            raise ValueError(
+                f"init_audio: this model makes at most {defaults.max_seconds:g} s at a time, this would be "
+                f"{seconds:.2f} s; cut the file or extend it by less"
+            )
+        return seconds
+    seconds = defaults.seconds if request.seconds is None else float(request.seconds)
+    if not math.isfinite(seconds) or not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+        raise ValueError(f"seconds: expected {SHORTEST_SECONDS} to {LONGEST_SECONDS:.0f}, got {seconds}")
+    if seconds > defaults.max_seconds:
+        raise ValueError(f"seconds: this model makes at most {defaults.max_seconds} s at a time, got {seconds}")
+    return seconds

@@ -1,0 +1,164 @@
+"""Loops without a seam and ways from one sound to another, on the bundled model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import Tensor
+
+from audio.files import read_audio, write_audio
+from audio.mel import LogMelSpectrogram
+from pipelines import TextToAudioPipeline
+from pipelines.editing import Edit
+from pipelines.generate import main
+from pipelines.looping import around, decode_loop_mel, loop_seconds, seam_score
+from pipelines.morphing import great_circle, morph_kind
+
+QUICK = ["--solver_steps", "4", "--plot", "false", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> TextToAudioPipeline:
+    return TextToAudioPipeline.from_pretrained(device="cpu")
+
+
+def test_decoders_go_round(pipeline) -> None:
+    """A loop that is begun elsewhere is the same loop: no decoder knows where it begins."""
+    spec, mel = pipeline.diffusion.spec, pipeline.autoencoder.mel
+    latents = spec.unwhiten(torch.randn(1, spec.channels, 40, generator=torch.Generator().manual_seed(1)))
+    with torch.inference_mode():
+        log_mel = decode_loop_mel(pipeline.autoencoder, latents)
+        turned = decode_loop_mel(pipeline.autoencoder, latents.roll(8, dims=-1))
+        assert torch.allclose(turned, log_mel.roll(8 * spec.frames_per_latent, dims=-1), atol=1e-4)
+        assert log_mel.shape[-1] == 40 * spec.frames_per_latent
+        unit = pipeline.vocoder.frame_alignment
+        sound, later = (
+            around(one, pipeline.vocoder, pipeline.vocode, mel.hop_length)
+            for one in (log_mel, log_mel.roll(unit, dims=-1))
+        )
+        assert sound.shape[1] == log_mel.shape[-1] * mel.hop_length
+        assert torch.allclose(later, sound.roll(unit * mel.hop_length, dims=-1), atol=1e-3)
+        # What has ends instead is something else.
+        assert not torch.allclose(pipeline.vocode(log_mel)[:, : sound.shape[1]], sound, atol=1e-2)
+
+
+def test_a_loop_has_a_length_that_goes_round(pipeline) -> None:
+    unit = 16 * 512 / 44_100
+    for wanted, turns in ((0.01, 1), (1.0, 5), (2.04, 11)):
+        assert loop_seconds(wanted, pipeline.autoencoder, pipeline.vocoder) == pytest.approx(turns * unit)
+
+
+@pytest.mark.parametrize("prompt", ["a string ensemble", "a drawbar organ, C4", "a warm synth pad"])
+def test_the_seam_of_a_loop_is_nothing_special(pipeline, prompt) -> None:
+    made = pipeline((prompt,), loop=True, seconds=1.5, num_clips=3, seed=1, solver_steps=16)
+    plain = pipeline((prompt,), seconds=1.5, num_clips=3, seed=1, solver_steps=16)
+    mel = pipeline.autoencoder.mel
+    seams, cuts = ([seam_score(one, mel) for one in output.waveforms] for output in (made, plain))
+    assert float(np.median(seams)) < 1.1
+    assert max(seams) < 1.3
+    # The measure sees a seam where there is one.
+    assert float(np.median(cuts)) > 1.5
+    assert float(made.waveforms.abs().amax(dim=1).min()) > 0.01
+
+
+def test_a_loop_is_written_with_its_seam_and_made_again(tmp_path, capsys) -> None:
+    options = ["--prompt", "an organ", "--loop", "true", "--seconds", "0.5", "--seed", "1"]
+    assert main([*QUICK, *options, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    path = Path(printed.out.strip())
+    page = json.loads(path.with_suffix(".json").read_text())
+    assert page["measured"]["seam"] > 0.0
+    assert "seam" in printed.err
+    assert soundfile.info(str(path)).frames == 3 * 16 * 512
+    assert main(["--again", str(path), "--plot", "false", "--device", "cpu", "--out", str(tmp_path / "again")]) == 0
+    assert np.array_equal(soundfile.read(path)[0], soundfile.read(capsys.readouterr().out.strip())[0])
+
+
+def test_a_morph_leads_from_one_end_to_the_other_in_even_steps(pipeline, sonic_pi_folder, tmp_path) -> None:
+    ends = []
+    for name in ("drum_cowbell", "perc_bell2"):
+        waveform, rate = read_audio(sonic_pi_folder / f"{name}.flac", None, 0.0, 0.7)
+        ends.append(tmp_path / f"{name}.wav")
+        write_audio(ends[-1], waveform, rate)
+    quick = {"solver_steps": 8, "morph_clips": 9}
+    prompts = pipeline(("a deep kick", "a bright bell"), seconds=0.6, seed=2, **quick)
+    seeds = pipeline(("a bell",), seconds=0.6, seed=2, to_seed=3, **quick)
+    clips = pipeline((), edit=Edit(ends[0], 0.2, toward=ends[1]), seed=2, **quick)
+    for output in (prompts, seeds, clips):
+        assert len(output.waveforms) == 9
+        steps = distances(pipeline, output.waveforms)
+        assert max(steps) < 3.0 * float(np.median(steps)), steps
+    same = {"seconds": 0.6, "solver_steps": 8}
+    for made, alone in (
+        (prompts.waveforms[0], pipeline(("a deep kick",), seed=2, **same)),
+        (prompts.waveforms[-1], pipeline(("a bright bell",), seed=2, **same)),
+        (seeds.waveforms[0], pipeline(("a bell",), seed=2, **same)),
+        (seeds.waveforms[-1], pipeline(("a bell",), seed=3, **same)),
+    ):
+        assert (made - alone.waveforms[0]).abs().max() < 2e-3
+    # The shorter of two recordings lies on a longer canvas, so the model sees another length.
+    own = pipeline((), edit=Edit(ends[0], 0.2), seed=2, solver_steps=8).waveforms[0]
+    assert nats(pipeline, clips.waveforms[0][: len(own)], own) < 1.0
+
+
+def distances(pipeline: TextToAudioPipeline, waveforms: Tensor) -> list[float]:
+    return [nats(pipeline, waveforms[row], waveforms[row + 1]) for row in range(len(waveforms) - 1)]
+
+
+def nats(pipeline: TextToAudioPipeline, first: Tensor, second: Tensor) -> float:
+    log_mel = LogMelSpectrogram(pipeline.autoencoder.mel)
+    return float((log_mel(first[None]) - log_mel(second[None])).abs().mean())
+
+
+def test_noise_between_two_seeds_is_as_long_as_noise() -> None:
+    generator = torch.Generator().manual_seed(0)
+    first, second = (torch.randn(64, 40, generator=generator) for _ in range(2))
+    for place in (0.0, 0.3, 0.5, 1.0):
+        assert float(great_circle(first, second, place).std()) == pytest.approx(1.0, abs=0.05)
+    assert torch.allclose(great_circle(first, second, 0.0), first, atol=1e-5)
+    assert torch.allclose(great_circle(first, second, 1.0), second, atol=1e-5)
+    assert torch.allclose(great_circle(first, first, 0.5), first, atol=1e-5)
+
+
+def test_what_the_ends_of_a_morph_are() -> None:
+    assert morph_kind(["1", "22"]) == "seeds"
+    assert morph_kind(["a.wav", "b.flac"]) == "clips"
+    assert morph_kind(["a kick", "a snare"]) == "prompts"
+
+
+def test_a_morph_from_the_command_line(tmp_path, capsys) -> None:
+    for number, ends in enumerate((["a kick", "a snare"], ["4", "5"])):
+        options = ["--morph", *ends, "--morph_clips", "3", "--seconds", "0.3"]
+        options += ["--seed", "2"] if number == 0 else ["--prompt", "a bell"]
+        assert main([*QUICK, *options, "--out", str(tmp_path / str(number))]) == 0
+        paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
+        assert len(paths) == 3
+        again = ["--again", str(paths[1]), "--plot", "false", "--device", "cpu", "--out", str(tmp_path / "again")]
+        assert main(again) == 0
+        assert np.array_equal(soundfile.read(paths[1])[0], soundfile.read(capsys.readouterr().out.strip())[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--morph", "a", "2"], "morph: expected two of one kind, got prompts and seeds"),
+        (["--morph", "a kick"], "morph: expected two prompts, two seeds or two sound files, got 1"),
+        (["--morph", "a", "b", "--morph_clips", "1"], "morph_clips: expected 2 to 1000"),
+        (["--morph", "a", "b", "--prompt", "c"], "--morph of two prompts contradicts"),
+        (["--morph", "1", "2", "--prompt", "c", "--seed", "3"], "--morph of two seeds contradicts"),
+        (["--morph", "1", "2"], "--prompt"),
+        (["--morph", "a.wav", "b.wav"], "not a readable sound file"),
+        (["--morph", "a", "b", "--num_clips", "2"], "neither mix, glide nor num_clips"),
+        (["--morph", "a", "b", "--seconds", "99"], "at most"),
+        (["--prompt", "x", "--loop", "true", "--vocoder", "vocoder.griffin_lim.GriffinLim"], "so it cannot go round"),
+    ],
+)
+def test_bad_input_is_one_line(options, words, tmp_path, capsys) -> None:
+    assert main([*QUICK, *options, "--out", str(tmp_path / "out")]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
