@@ -115,8 +115,7 @@ def once_more(options: Mapping[str, Any]) -> None:
     check_stages(page, pipeline.fingerprints)
     if len(jobs) > 1:
         say(f"made with {len(jobs) - 1} others at once: all of them are computed, one is written")
-    output = pipeline.run_settled(jobs, settings).only(row)
-    deliver(output, pipeline, options["out"], options["format"], options["plot"])
+    deliver(pipeline.one_of(jobs, row, settings), pipeline, options["out"], options["format"], options["plot"])
 
 
 def read_prompts(prompts: Sequence[str], file: Path | None, needed: bool = True) -> list[str]:

@@ -1,7 +1,7 @@
 """What is asked for and what comes back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -118,17 +118,6 @@ class AudioOutput:
     guarded: tuple[bool, ...] = field(default=())
     jobs: tuple[Job, ...] = field(default=())
     first_row: int = 0
-
-    def only(self, row: int) -> "AudioOutput":
-        """One clip of it, which still knows the others of its batch."""
-        return replace(
-            self,
-            waveforms=self.waveforms[row : row + 1],
-            prompts=self.prompts[row : row + 1],
-            indices=self.indices[row : row + 1],
-            guarded=self.guarded[row : row + 1],
-            first_row=row,
-        )
 
 
 def jobs_of(request: Request, settings: Mapping[str, Any], numbers: Mapping[str, float]) -> list[Job]:

@@ -2,9 +2,13 @@
 
 import hashlib
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from pipelines.request import AudioOutput, Job
 
 PEAK_LIMIT = 0.99
 FADE_SECONDS = 0.01
@@ -36,3 +40,31 @@ def finish(waveforms: Tensor, sample_rate: int, fade_out: bool = True) -> tuple[
     fade = torch.cos(torch.linspace(0.0, math.pi / 2, length)).square()
     waveforms[:, -length:] *= fade
     return waveforms, tuple((peaks[:, 0] > PEAK_LIMIT).tolist())
+
+
+def clip_of(
+    waveforms: Tensor, jobs: Sequence[Job], row: int, settings: Mapping[str, Any], sample_rate: int
+) -> AudioOutput:
+    """One clip of a batch, finished, which still knows the others.
+
+    Args:
+        waveforms: `(clips, samples)` of the batch.
+        jobs: of the batch.
+        row: of the clip.
+        settings: of all of them.
+        sample_rate: in Hz.
+    """
+    job = jobs[row]
+    samples = round(job.seconds * sample_rate)
+    made, guarded = finish(waveforms[row : row + 1, :samples].clone(), sample_rate, not settings["loop"])
+    return AudioOutput(
+        waveforms=made,
+        sample_rate=sample_rate,
+        prompts=(job.prompt,),
+        indices=(job.index,),
+        seed=settings["seed"],
+        settings={**settings, "seconds": job.seconds, "label": job.label},
+        guarded=guarded,
+        jobs=tuple(jobs),
+        first_row=row,
+    )

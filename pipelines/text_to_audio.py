@@ -25,7 +25,7 @@ from pipelines.morphing import job_noise
 from pipelines.request import AudioOutput, Job, Request, jobs_of
 from pipelines.resources import DEFAULT_BUNDLE, resource
 from pipelines.settling import SHORTEST_SECONDS, settle, started_sampler
-from pipelines.shaping import finish
+from pipelines.shaping import clip_of, finish
 from training.device import choose_device, choose_precision
 from vocoder.base import Vocoder, identity, licences_of
 from vocoder.checked import decode_checked
@@ -168,24 +168,10 @@ class TextToAudioPipeline:
         """Generate what a request asks for; see `Request` and `AudioOutput`."""
         settings = self.settle(request)
         numbers = {name: settings[name] for name in NUMBERS if settings[name] is not None}
-        return self.run_settled(jobs_of(request, settings, numbers), settings, on_step)
-
-    def run_settled(
-        self, jobs: Sequence[Job], settings: dict[str, Any], on_step: Callable[[int, int], None] | None = None
-    ) -> AudioOutput:
-        """Generate clips of one length with settled settings.
-
-        Args:
-            jobs: one for each clip.
-            settings: of `settle`.
-            on_step: called after every solver step of every batch.
-
-        Raises:
-            ValueError: a sound to start from that cannot be read.
-        """
+        jobs = jobs_of(request, settings, numbers)
         canvas = open_canvas(settings, self.autoencoder, self.diffusion)
         starts = range(0, len(jobs), BATCH_CLIPS)
-        pieces = [self._batch(jobs[start : start + BATCH_CLIPS], settings, on_step, canvas) for start in starts]
+        pieces = [self.batch(jobs[start : start + BATCH_CLIPS], settings, on_step, canvas) for start in starts]
         samples = round(settings["seconds"] * self.sample_rate)
         waveforms, guarded = finish(torch.cat(pieces)[:, :samples], self.sample_rate, not settings["loop"])
         return AudioOutput(
@@ -198,6 +184,11 @@ class TextToAudioPipeline:
             guarded=guarded,
             jobs=tuple(jobs),
         )
+
+    def one_of(self, jobs: Sequence[Job], row: int, settings: dict[str, Any]) -> AudioOutput:
+        """Compute a batch, and give one clip of it; arguments as in `batch`."""
+        waveforms = self.batch(jobs, settings, None, open_canvas(settings, self.autoencoder, self.diffusion))
+        return clip_of(waveforms, jobs, row, settings, self.sample_rate)
 
     def run_jobs(
         self, jobs: Sequence[Job], request: Request, on_step: Callable[[int, int], None] | None = None
@@ -220,7 +211,7 @@ class TextToAudioPipeline:
         settings = self.settle(replace(request, seconds=longest))
         for start in range(0, len(order), BATCH_CLIPS):
             part = order[start : start + BATCH_CLIPS]
-            waveforms = self._batch([jobs[number] for number in part], settings, on_step)
+            waveforms = self.batch([jobs[number] for number in part], settings, on_step)
             for number, waveform in zip(part, waveforms, strict=True):
                 samples = round(jobs[number].seconds * self.sample_rate)
                 yield number, finish(waveform[None, :samples].clone(), self.sample_rate)[0][0]
@@ -233,14 +224,14 @@ class TextToAudioPipeline:
         return settings
 
     @torch.inference_mode()
-    def _batch(
+    def batch(
         self,
         jobs: Sequence[Job],
         settings: dict[str, Any],
-        on_step: Callable[[int, int], None] | None,
+        on_step: Callable[[int, int], None] | None = None,
         canvas: Canvas | None = None,
     ) -> Tensor:
-        """Clips of a batch, as long as the longest of them, on the CPU."""
+        """Clips of a batch, unfinished, as long as the longest of them, `(clips, samples)`, on the CPU."""
         latents = self.latents(jobs, settings, on_step, canvas)
         decode_mel = decode_loop_mel if settings["loop"] else MelVAE.decode
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):

@@ -1,0 +1,128 @@
+"""A table of prompts becomes a folder of clips, once, however often it is started."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audio.dataset import AudioFolder
+from pipelines import TextToAudioPipeline
+from pipelines.batch import main
+from pipelines.generate import main as generate
+
+QUICK = ["--solver_steps", "2", "--device", "cpu", "--seed", "5"]
+TABLE = """prompt,seconds,pitch,loudness,label
+a deep kick,0.3,,,
+"a bell, bright",0.6,A4,-12,
+a snare,,,,kick
+a deep kick,0.2,,,
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "sounds.csv"
+    path.write_text(TABLE)
+    return path
+
+
+def run(small_bundle: Path, table: Path, out: Path, *options: str) -> int:
+    return main([str(table), "--model", str(small_bundle), "--out", str(out), *QUICK, "--seconds", "0.4", *options])
+
+
+def clips(folder: Path) -> dict[str, np.ndarray]:
+    return {path.name: soundfile.read(path)[0] for path in sorted(folder.glob("*.wav"))}
+
+
+def test_each_row_becomes_a_clip_of_its_own_length_and_words(small_bundle, table, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    assert run(small_bundle, table, out) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    made = clips(out)
+    assert {name: len(clip) for name, clip in made.items()} == {
+        "a-bell-bright_seed5_1.wav": round(0.6 * 44_100),
+        "a-deep-kick_seed5_0.wav": round(0.3 * 44_100),
+        "a-deep-kick_seed5_3.wav": round(0.2 * 44_100),
+        "a-snare_seed5_2.wav": round(0.4 * 44_100),
+    }
+    bell = json.loads((out / "a-bell-bright_seed5_1.json").read_text())
+    (own,) = bell["batch"]["jobs"]
+    assert own["numbers"] == {"pitch": 69.0, "loudness": -12.0}
+    # It is a folder to train on, too.
+    scanned = AudioFolder.scan(out)
+    assert sorted(clip.captions[0] for clip in scanned.clips) == [
+        "a bell, bright",
+        "a deep kick",
+        "a deep kick",
+        "a snare",
+    ]
+    # A row is the clip that the pipeline makes of it alone.
+    pipeline = TextToAudioPipeline.from_pretrained(small_bundle, device="cpu")
+    alone = pipeline("a deep kick", seed=5, seconds=0.3, solver_steps=2).waveforms[0].numpy()
+    assert np.abs(alone - made["a-deep-kick_seed5_0.wav"]).max() < 2e-3
+
+
+def test_what_is_there_is_not_made_again_and_what_is_missing_is(small_bundle, table, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    assert run(small_bundle, table, out) == 0
+    first = clips(out)
+    times = {path: path.stat().st_mtime_ns for path in out.glob("*.wav")}
+    gone = out / "a-snare_seed5_2.wav"
+    for suffix in (".wav", ".json"):
+        gone.with_suffix(suffix).unlink()
+    assert run(small_bundle, table, out) == 0
+    assert "3 of them there already" in capsys.readouterr().err
+    again = clips(out)
+    assert again.keys() == first.keys()
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items() if path != gone)
+    assert np.abs(again[gone.name] - first[gone.name]).max() < 2e-3
+
+
+def test_a_clip_of_a_batch_is_made_again_from_its_own_file(small_bundle, table, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    assert run(small_bundle, table, out) == 0
+    capsys.readouterr()
+    for path in sorted(out.glob("*.wav")):
+        again = ["--again", str(path), "--model", str(small_bundle), "--plot", "false", "--device", "cpu"]
+        assert generate([*again, "--out", str(tmp_path / "again")]) == 0
+        made = capsys.readouterr().out.strip()
+        assert np.array_equal(soundfile.read(path)[0], soundfile.read(made)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", "prompt\n", "holds no rows"),
+        ("a.csv", "prompt,colour\nx,red\n", "row 1 of"),
+        ("a.csv", "prompt,seconds\nx,0.3\n ,0.3\n", "row 2 of"),
+        ("a.csv", "prompt,seconds\nx,long\n", "seconds: got 'long'"),
+        ("a.csv", "prompt,seconds\nx,99\n", "row 1: seconds"),
+        ("a.csv", "prompt,pitch\nx,H2\n", "pitch: got 'H2'"),
+        ("a.csv", "prompt,label\nx,kikc\n", "row 1: "),
+        ("a.jsonl", '{"prompt": "x"}\n{broken\n', "line 2 of"),
+        ("a.jsonl", '["x"]\n', "is no JSON object"),
+        ("a.txt", "x\n", "expected a .csv or .jsonl file"),
+        ("a.csv", None, "cannot read"),
+    ],
+)
+def test_bad_tables_are_one_line(small_bundle, tmp_path, capsys, name, content, words) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    assert run(small_bundle, path, tmp_path / "out") == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_another_batch_is_not_mixed_in(small_bundle, table, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    assert run(small_bundle, table, out) == 0
+    assert run(small_bundle, table, out, "--solver_steps", "3") == 2
+    assert "holds another batch (other settings)" in capsys.readouterr().err
+    table.write_text(TABLE.replace("snare", "clap"))
+    assert run(small_bundle, table, out) == 2
+    assert "holds another batch (other table)" in capsys.readouterr().err
