@@ -18,7 +18,15 @@ from latent_diffusion.flow import frame_mask, gaussian_prediction, mix
 from latent_diffusion.guidance import ConditionedField, Mixture, Prediction, guided_field
 from latent_diffusion.network import DiffusionTransformer
 from latent_diffusion.preconditioning import Preconditioner
-from latent_diffusion.sampling import Held, SamplerConfig, check_shapes, integrate, looped_field
+from latent_diffusion.sampling import (
+    Held,
+    SamplerConfig,
+    Seen,
+    check_shapes,
+    integrate,
+    looped_field,
+    watched_field,
+)
 from latent_diffusion.solvers import SOLVERS, OnStep
 from latent_diffusion.text import text_encoder
 from training.checkpoint import StageRecord, load_stage, load_weights
@@ -157,6 +165,7 @@ class LatentDiffusion(nn.Module):
         kept: Tensor | None = None,
         negative: Condition | None = None,
         loop: bool = False,
+        watch: Seen | None = None,
     ) -> Tensor:
         """Make latents out of noise, or out of given ones from somewhere on the way, or around what is kept of them.
 
@@ -172,6 +181,7 @@ class LatentDiffusion(nn.Module):
             kept: `(batch, latent_frames)`, True where the latents of `start` come out as they went in.
             negative: what is not wanted, of each row; nothing when left out.
             loop: the last frame leads into the first; only where all rows are of one length.
+            watch: told time, noisy latents and the guess of the data, both raw, whenever the network is asked.
 
         Returns:
             raw latents of the same shape; beyond a row's valid frames, those of silence.
@@ -196,6 +206,9 @@ class LatentDiffusion(nn.Module):
         negative = negative or self.null_condition(len(condition))
         network = looped_field(self._masked(None), LOOP_MARGIN) if loop else self._masked(mask)
         field = guided_field(network, condition, negative, sampler.guidance, prediction, mask)
+        if watch is not None:
+            unwhiten = self.spec.unwhiten
+            field = watched_field(field, prediction, lambda time, x, data: watch(time, unwhiten(x), unwhiten(data)))
         first, held = noise, None
         if given is not None:
             first = mix(given, noise, torch.tensor(start_time, device=noise.device), self.config.path)

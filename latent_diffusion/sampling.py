@@ -10,6 +10,7 @@ field and without going back in time.)
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -41,6 +42,8 @@ from latent_diffusion.solvers import (
 
 # How often the cut of a loop goes round between noise and data; so crooked that steps do not see one place twice.
 TURNS = 61.8033988
+Seen = Callable[[float, Tensor, Tensor], None]
+"""Told a time, noisy latents and a guess of the data."""
 VELOCITY_SOLVERS = {"euler": euler, "midpoint": midpoint, "heun": heun}
 
 
@@ -117,6 +120,23 @@ class Held:
             return torch.where(self.kept[:, None], self.given, data), torch.where(self.kept[:, None], own, noise)
 
         return held
+
+
+def watched_field(field: Field, prediction: Prediction, seen: Seen) -> Field:
+    """A field that tells what it was asked, and what data its answer stands for.
+
+    Args:
+        field: any.
+        prediction: what it gives.
+        seen: told time, noisy latents and the guess of the data, both whitened.
+    """
+
+    def watched(latents: Tensor, time: Tensor) -> Tensor:
+        made = field(latents, time)
+        seen(float(time), latents, data_and_noise(made, latents, time, prediction.path, prediction.name)[0])
+        return made
+
+    return watched
 
 
 def looped_field(field: ConditionedField, margin: int) -> ConditionedField:

@@ -59,6 +59,7 @@ def generate(
     out: Path = Path("out"),
     format: Literal["wav", "flac", "ogg"] = "wav",
     plot: bool = True,
+    watch: bool = False,
     device: Device = "auto",
     precision: Precision = "auto",
 ) -> None:
@@ -104,6 +105,7 @@ def generate(
         out: folder to write into.
         format: of the sound files.
         plot: write a spectrogram picture of each clip.
+        watch: write how the first clip came out of noise, as a strip of spectrograms and as sound.
         device: where to compute.
         precision: of matrix products.
 
@@ -136,10 +138,17 @@ def generate(
 
     with solver_bar(pipeline, clips, settings) as on_step:
         output = pipeline.run(replace(request, seed=settings["seed"]), on_step)
-    deliver(output, pipeline, out, format, plot)
+    deliver(output, pipeline, out, format, plot, watch)
 
 
-def deliver(output: Any, pipeline: Any, out: Path, format: str, plot: bool) -> None:  # noqa: ANN401 (imported late)
+def deliver(
+    output: Any,  # noqa: ANN401 (AudioOutput, imported late)
+    pipeline: Any,  # noqa: ANN401
+    out: Path,
+    format: str,
+    plot: bool,
+    watch: bool,
+) -> None:
     """Write clips, print their paths, show what they are."""
     from pipelines.clips import write_clips
     from pipelines.progress import show_clips
@@ -147,6 +156,12 @@ def deliver(output: Any, pipeline: Any, out: Path, format: str, plot: bool) -> N
     written = write_clips(output, pipeline, out, format, plot)
     for clip in written:
         answer(str(clip.audio))
+    if watch:
+        from pipelines.watching import watch_clip, write_watch
+
+        first = written[0]
+        for path in write_watch(watch_clip(pipeline, output), pipeline, first.audio.with_suffix(""), first.prompt):
+            answer(str(path))
     show_clips(written)
 
 

@@ -17,6 +17,7 @@ WRITING = (
     "out",
     "format",
     "plot",
+    "watch",
     "device",
 )
 # Options that a request has under the same name.
@@ -115,7 +116,14 @@ def once_more(options: Mapping[str, Any]) -> None:
     check_stages(page, pipeline.fingerprints)
     if len(jobs) > 1:
         say(f"made with {len(jobs) - 1} others at once: all of them are computed, one is written")
-    deliver(pipeline.one_of(jobs, row, settings), pipeline, options["out"], options["format"], options["plot"])
+    deliver(
+        pipeline.one_of(jobs, row, settings),
+        pipeline,
+        options["out"],
+        options["format"],
+        options["plot"],
+        options["watch"],
+    )
 
 
 def read_prompts(prompts: Sequence[str], file: Path | None, needed: bool = True) -> list[str]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from audio.contract import convert_log_mel
 from autoencoder.model import MelVAE
 from latent_diffusion.model import LatentDiffusion
+from latent_diffusion.sampling import Seen
 from pipelines.bundle import Bundle, Defaults
 from pipelines.compatibility import check_latents, check_vocoder
 from pipelines.conditions import conditions_of
@@ -169,7 +170,7 @@ class TextToAudioPipeline:
         settings = self.settle(request)
         numbers = {name: settings[name] for name in NUMBERS if settings[name] is not None}
         jobs = jobs_of(request, settings, numbers)
-        canvas = open_canvas(settings, self.autoencoder, self.diffusion)
+        canvas = self.canvas(settings)
         starts = range(0, len(jobs), BATCH_CLIPS)
         pieces = [self.batch(jobs[start : start + BATCH_CLIPS], settings, on_step, canvas) for start in starts]
         samples = round(settings["seconds"] * self.sample_rate)
@@ -185,9 +186,13 @@ class TextToAudioPipeline:
             jobs=tuple(jobs),
         )
 
+    def canvas(self, settings: dict[str, Any]) -> Canvas | None:
+        """What settled settings start from; see `pipelines.editing.open_canvas`."""
+        return open_canvas(settings, self.autoencoder, self.diffusion)
+
     def one_of(self, jobs: Sequence[Job], row: int, settings: dict[str, Any]) -> AudioOutput:
         """Compute a batch, and give one clip of it; arguments as in `batch`."""
-        waveforms = self.batch(jobs, settings, None, open_canvas(settings, self.autoencoder, self.diffusion))
+        waveforms = self.batch(jobs, settings, None, self.canvas(settings))
         return clip_of(waveforms, jobs, row, settings, self.sample_rate)
 
     def run_jobs(
@@ -247,6 +252,7 @@ class TextToAudioPipeline:
         settings: dict[str, Any],
         on_step: Callable[[int, int], None] | None = None,
         canvas: Canvas | None = None,
+        watch: Seen | None = None,
     ) -> Tensor:
         """Raw latents `(clips, channels, latent_frames)` of a batch; beyond a clip's end, those of silence.
 
@@ -255,6 +261,7 @@ class TextToAudioPipeline:
             settings: from `settle`.
             on_step: called after every solver step.
             canvas: what to start from, of as many latent frames as the clips have.
+            watch: told what the solver holds, and what the model takes it for.
         """
         spec = self.diffusion.spec
         frames = [spec.num_latent_frames(job.seconds) for job in jobs]
@@ -277,6 +284,7 @@ class TextToAudioPipeline:
                 kept,
                 negative,
                 settings["loop"],
+                watch,
             )
 
     def vocode(self, log_mel: Tensor) -> Tensor:

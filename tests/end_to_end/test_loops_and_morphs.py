@@ -16,6 +16,8 @@ from pipelines.editing import Edit
 from pipelines.generate import main
 from pipelines.looping import around, decode_loop_mel, loop_seconds, seam_score
 from pipelines.morphing import great_circle, morph_kind
+from pipelines.request import Job, Request
+from pipelines.watching import watch_clip
 
 QUICK = ["--solver_steps", "4", "--plot", "false", "--device", "cpu"]
 
@@ -111,6 +113,24 @@ def distances(pipeline: TextToAudioPipeline, waveforms: Tensor) -> list[float]:
 def nats(pipeline: TextToAudioPipeline, first: Tensor, second: Tensor) -> float:
     log_mel = LogMelSpectrogram(pipeline.autoencoder.mel)
     return float((log_mel(first[None]) - log_mel(second[None])).abs().mean())
+
+
+def test_the_denoising_can_be_watched(pipeline, tmp_path, capsys) -> None:
+    options = ["--prompt", "a bell", "--seconds", "0.5", "--seed", "1", "--watch", "true", "--num_clips", "2"]
+    assert main(["--solver_steps", "6", "--plot", "false", "--device", "cpu", *options, "--out", str(tmp_path)]) == 0
+    paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [path.name for path in paths[2:]] == ["a-bell_seed1_0_watch.png", "a-bell_seed1_0_watch.wav"]
+    assert paths[2].read_bytes()[:4] == b"\x89PNG"
+    assert soundfile.info(str(paths[3])).duration == pytest.approx(6 * (0.5 + 0.15), abs=0.4)
+    watch = watch_clip(pipeline, pipeline(("a bell",), seconds=0.5, seed=1, solver_steps=6))
+    assert watch.times == pytest.approx([number / 6 for number in range(6)])
+    # What is held begins as noise, and the last guess is nearly the clip; the first is not.
+    made = pipeline.latents([Job("a bell", 0, 0.5)], pipeline.settle(Request(("a bell",), 0.5, 1, 1, solver_steps=6)))[
+        0
+    ]
+    far = [float((guess - made).abs().mean()) for guess in watch.guesses]
+    assert far[-1] < 1e-4 < far[0]
+    assert float(pipeline.diffusion.spec.whiten(watch.states[0][None]).std()) == pytest.approx(1.0, abs=0.1)
 
 
 def test_noise_between_two_seeds_is_as_long_as_noise() -> None:
