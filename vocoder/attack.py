@@ -85,10 +85,10 @@ class AttackGain(nn.Module):
         for layer in self.layers:
             hidden = hidden + gelu(layer(hidden))
         asked = self.last(hidden).float()
-        up = LARGEST_RISE * torch.tanh(asked.clamp(min=0.0) / LARGEST_RISE)
-        down = LARGEST_FALL * torch.tanh(asked.clamp(max=0.0) / LARGEST_FALL)
-        bounded = (up + down) * self.rising(log_mel)
-        gains = self._interpolated(rearrange(bounded, "batch parts frames -> batch (frames parts) 1")).exp()
+        # Chosen, not clamped: at 0, where it starts, a clamp has no gradient.
+        limit = torch.where(asked > 0.0, LARGEST_RISE, LARGEST_FALL)
+        bounded = limit * torch.tanh(asked / limit) * self.rising(log_mel)
+        gains = self._interpolated(rearrange(bounded, "batch parts frames -> batch (frames parts) 1")).exp_()
         # A centred frame has its middle at a multiple of the hop, another half a hop later.
         first = self.mel.hop_length // 2 if self.mel.framing == "centred" else 0
         return gains[:, first : first + self.mel.num_samples(normalised.shape[-1])]
@@ -101,5 +101,7 @@ class AttackGain(nn.Module):
         before = torch.cat([steps[:, :1], steps[:, :-1]], dim=1)
         after = torch.cat([steps[:, 1:], steps[:, -1:]], dim=1)
         place = (torch.arange(self.samples, device=steps.device) + 0.5) / self.samples - 0.5
-        mixed = steps * (1.0 - place.abs()) + before * (-place).clamp(min=0.0) + after * place.clamp(min=0.0)
+        shares = torch.stack([(-place).clamp(min=0.0), 1.0 - place.abs(), place.clamp(min=0.0)])
+        # One product instead of a sum of three: fresh memory costs more than the arithmetic.
+        mixed = torch.cat([before, steps, after], dim=2) @ shares
         return rearrange(mixed, "batch steps samples -> batch (steps samples)")
