@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -254,7 +253,6 @@ def write_metadata(plan: Plan) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of `python -m pipelines.batch`."""
-    torch.set_grad_enabled(False)
     return run_command(batch, arguments, positionals=("table",), program="python -m pipelines.batch")
 
 
