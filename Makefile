@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	@$(BIN)/python generate.py --model bundles/oneshots --seed 1 --seconds 1.5 --out out/demo \
+	@$(BIN)/python generate.py --model bundles/oneshots --seed 7 --seconds 1.5 --out out/demo \
 	  --prompt "a deep punchy kick drum" --prompt "a bright bell" \
 	  --prompt "a soft acoustic guitar strum" --prompt "a tight snare"
 
