@@ -55,6 +55,7 @@ def test_attacks_of_the_bundled_vocoder_rise_nearly_as_fast_as_real_ones(vocoder
     assert np.median(made) / np.median(real) < 1.6
     # The gain has its share of it: without it attacks are further from the real ones.
     apart, plain_apart = (np.median(np.abs(np.log(rise / real))) for rise in (made, plain))
-    assert apart < plain_apart
+    assert apart < 0.95 * plain_apart
+    assert np.median(made) < 0.95 * np.median(plain)
     # Sharper attacks cost little elsewhere.
     assert distance < 1.06 * plain_distance
