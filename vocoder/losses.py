@@ -21,6 +21,7 @@ from audio.distances import (
     mean_absolute_error,
     multi_resolution_stft,
     multi_scale_mel_distance,
+    partials_distance,
     spectral_convergence,
 )
 from vocoder.discriminators import Judgement
@@ -36,6 +37,7 @@ class VocoderLosses:
         spectral_convergence: relative error of the magnitudes on one resolution.
         waveform_l1: mean absolute difference of samples; it asks for phases that a mel does not tell.
         envelope: of a millisecond (`audio.distances.envelope_distance`), for attacks.
+        partials: of low partials under long windows (`audio.distances.partials_distance`), for pitch.
         adversarial: the game of `gan.game` against the discriminators, once they play.
         feature_matching: of the discriminators' layers, once they play.
 
@@ -48,6 +50,7 @@ class VocoderLosses:
     spectral_convergence: float = 0.0
     waveform_l1: float = 0.0
     envelope: float = 0.0
+    partials: float = 0.0
     adversarial: float = 0.1
     feature_matching: float = 0.2
 
@@ -83,6 +86,8 @@ def reconstruction_terms(
         terms["waveform_l1"] = mean_absolute_error(estimate, target)
     if weights.envelope:
         terms["envelope"] = envelope_distance(estimate, target, sample_rate)
+    if weights.partials:
+        terms["partials"] = partials_distance(estimate, target, sample_rate)
     return terms
 
 

@@ -1,7 +1,7 @@
 """A Vocos that starts from what the mel already says: the pseudo-inverse magnitude is its prior.
 
     log M    = log max(pinv(filterbank) exp(log_mel), floor) + r(log_mel)      r zero at initialisation
-    S        = M exp(i (p(log_mel) + pi k))                                    bin k = 0 … n_fft / 2
+    S        = M exp(i (p(log_mel) + ramp[k, t] + pi k))                       bin k = 0 … n_fft / 2
     R        = STFT(ISTFT(S)),   A = R - m / (1 + m) R_before                  `refinements` times, momentum m
     S        <- M A / sqrt(|A|^2 + (softness M)^2)
     waveform = ISTFT(S)                                                        in the mel's own framing
@@ -15,6 +15,9 @@ A refinement is one projection of Griffin-Lim inside the network, trained throug
 phase. Momentum makes few of them go as far as more would (Perraudin, Balazs, Sondergaard, "A fast Griffin-Lim
 algorithm", 2013). Its softness bounds how far a bin in which they cancel, whose angle is rounding noise, is blown up;
 a clip then sounds the same in any batch.
+
+The ramp turns each of the lowest bins as fast as its partial says (`vocoder.ramp`), so that low notes have a pitch; the
+network's own phases are what it lacks.
 
 The clock tells the network time modulo a few frames. Without it a stationary mel gives every frame the same phase,
 which is a sound that repeats every hop and has its pitches on multiples of the frame rate; with a period of P frames
@@ -38,6 +41,7 @@ from audio.mel import MelConfig
 from training.checkpoint import StageRecord
 from vocoder.attack import AttackGain
 from vocoder.generator import Generator
+from vocoder.ramp import phase_ramp
 
 EMBEDDING_KERNEL = 7
 # Roughly zero mean and unit variance for log-mels of music, where the floor is at -11.5.
@@ -63,6 +67,8 @@ class VocosConfig:
         magnitude_floor: of the prior, in units of an STFT magnitude (a full-scale sine is n_fft / 4). It must lie below
             what the mel's own floor lets through (2e-4 for bigvgan_44khz), or it drowns the quiet bins.
         attack: gains a frame, a divisor of the hop; 0 has none.
+        ramp_bins: how many of the lowest bins have phases that follow their partials; only with the prior and a clock,
+            whose common period they share.
 
     Raises:
         ValueError: a number out of its range.
@@ -78,6 +84,7 @@ class VocosConfig:
     dropout: float = 0.0
     magnitude_floor: float = 1e-4
     attack: int = 0
+    ramp_bins: int = 0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -97,6 +104,10 @@ class VocosConfig:
             raise ValueError(
                 f"VocosConfig.attack: expected 0, or gains a frame of a network with prior: true, got {self.attack}"
             )
+        if self.ramp_bins < 0 or (self.ramp_bins and not (self.prior and self.clock)):
+            raise ValueError(
+                f"VocosConfig.ramp_bins: expected 0, or bins of a network with prior: true and a clock, got {self.ramp_bins}"
+            )
         if not 0.0 < self.magnitude_floor < 1.0:
             raise ValueError(f"VocosConfig.magnitude_floor: expected 0 to 1, got {self.magnitude_floor}")
 
@@ -105,27 +116,37 @@ class PriorHead(nn.Module):
     """Backbone features and the log prior to a waveform.
 
     Args:
-        dim: channels of the features.
-        refinements: projections of Griffin-Lim.
-        momentum: of the refinements.
+        size: of the network.
         mel: gives transform, window, hop and framing.
     """
 
     signs: Tensor
 
-    def __init__(self, dim: int, refinements: int, momentum: float, mel: MelConfig) -> None:
+    def __init__(self, size: VocosConfig, mel: MelConfig) -> None:
         super().__init__()
         self.mel = mel
-        self.refinements = refinements
-        self.pull = momentum / (1.0 + momentum)
+        self.refinements = size.refinements
+        self.pull = size.momentum / (1.0 + size.momentum)
+        self.ramp_bins = size.ramp_bins
+        self.period = math.lcm(*size.clock)
         bins = mel.n_fft // 2 + 1
-        self.out = nn.Linear(dim, 2 * bins)
+        if size.ramp_bins >= bins:
+            raise ValueError(f"VocosConfig.ramp_bins: this mel has {bins - 1} bins below its highest, got {size.ramp_bins}")
+        self.out = nn.Linear(size.dim, 2 * bins)
         with torch.no_grad():
             self.out.weight[:bins].zero_()
             self.out.bias[:bins].zero_()
+        self.follow_the_ramp()
         self.register_buffer("signs", 1.0 - 2.0 * (torch.arange(bins) % 2)[None, :, None], persistent=False)
         # No sound within [-1, 1] reaches this magnitude; the bound keeps a young network finite.
         self.log_ceiling = math.log(mel.n_fft)
+
+    @torch.no_grad()
+    def follow_the_ramp(self) -> None:
+        """Let the phases of the lowest bins be those of the ramp alone: what was learned without it means nothing."""
+        bins = self.mel.n_fft // 2 + 1
+        for values in (self.out.weight, self.out.bias):
+            values[bins : bins + self.ramp_bins].zero_()
 
     def forward(self, features: Tensor, log_prior: Tensor) -> Tensor:
         """Make sound.
@@ -159,6 +180,10 @@ class PriorHead(nn.Module):
     def polar(self, features: Tensor, log_prior: Tensor) -> tuple[Tensor, Tensor]:
         """Magnitude, and phase without the term `pi k`, both `(batch, n_fft // 2 + 1, frames)`."""
         residual, phase = self.out(features).float().transpose(1, 2).chunk(2, dim=1)
+        if self.ramp_bins:
+            turns_per_bin = self.mel.hop_length / self.mel.n_fft
+            ramp = phase_ramp(log_prior, self.ramp_bins, turns_per_bin, self.period)
+            phase = torch.cat([phase[:, : self.ramp_bins] + ramp, phase[:, self.ramp_bins :]], dim=1)
         return (log_prior + residual).clamp(max=self.log_ceiling).exp(), phase
 
 
@@ -184,7 +209,7 @@ class PriorVocos(Generator):
         self.dropout = nn.Dropout(size.dropout)
         self.attack = AttackGain(mel, size.attack) if size.attack else None
         if size.prior:
-            self.head: nn.Module = PriorHead(size.dim, size.refinements, size.momentum, mel)
+            self.head: nn.Module = PriorHead(size, mel)
             return
         if mel.win_length != mel.n_fft:
             raise ValueError(
