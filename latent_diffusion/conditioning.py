@@ -51,6 +51,10 @@ class Condition:
             torch.cat([item.vector for item in parts]),
         )
 
+    def repeated(self, count: int) -> "Condition":
+        """All rows, then all rows again, `count` times."""
+        return Condition(self.tokens.repeat(count, 1, 1), self.mask.repeat(count, 1), self.vector.repeat(count, 1))
+
     def padded(self, tokens: int) -> "Condition":
         """With tokens that do not count, up to that many."""
         missing = tokens - self.tokens.shape[1]

@@ -24,11 +24,11 @@ from latent_diffusion.sampling import (
     Seen,
     check_shapes,
     integrate,
-    looped_field,
     watched_field,
 )
 from latent_diffusion.solvers import SOLVERS, OnStep
 from latent_diffusion.text import text_encoder
+from latent_diffusion.windows import looped_field, windowed_field
 from training.checkpoint import StageRecord, load_stage, load_weights
 
 KIND = "latent_diffusion"
@@ -73,6 +73,11 @@ class LatentDiffusion(nn.Module):
     def max_seconds(self) -> float:
         """Longest total length it was trained on."""
         return self.config.max_seconds
+
+    @property
+    def window_frames(self) -> int:
+        """Latent frames that it sees at once; what is longer is made of windows."""
+        return self.spec.num_latent_frames(self.max_seconds)
 
     @property
     def device(self) -> torch.device:
@@ -192,8 +197,8 @@ class LatentDiffusion(nn.Module):
         check_shapes(self.spec, noise, len(condition), valid_frames, start, kept)
         if start is None and (start_time or kept is not None):
             raise ValueError("start_time and kept need latents to start from, got no start")
-        if loop and valid_frames is not None:
-            raise ValueError("loop: expected rows of one length, got valid_frames")
+        if valid_frames is not None and (loop or noise.shape[-1] > self.window_frames):
+            raise ValueError("loops and windows: expected rows of one length, got valid_frames")
         solver = self._fitting_solver(sampler.solver)
         noise = noise.to(self.device)
         given = None if start is None else self.spec.whiten(start.to(noise))
@@ -204,7 +209,7 @@ class LatentDiffusion(nn.Module):
             noise = noise * mask[:, None]
         prediction = Prediction(self.config.path, self.config.prediction)
         negative = negative or self.null_condition(len(condition))
-        network = looped_field(self._masked(None), LOOP_MARGIN) if loop else self._masked(mask)
+        network = self._whole(noise.shape[-1], loop) if mask is None else self._masked(mask)
         field = guided_field(network, condition, negative, sampler.guidance, prediction, mask)
         if watch is not None:
             unwhiten = self.spec.unwhiten
@@ -219,6 +224,12 @@ class LatentDiffusion(nn.Module):
             return latents
         silence = torch.tensor(self.spec.silence, device=latents.device)[:, None]
         return torch.where(mask[:, None], latents, silence)
+
+    def _whole(self, frames: int, loop: bool) -> ConditionedField:
+        """The network on rows of one length, which may be longer than what it sees at once."""
+        if loop:
+            return looped_field(self._masked(None), self.window_frames, LOOP_MARGIN)
+        return windowed_field(self._masked(None), self.window_frames, self.window_frames // 4)
 
     def _masked(self, mask: Tensor | None) -> ConditionedField:
         """The network as a function of noisy latents, time and condition, for any number of copies of the rows."""

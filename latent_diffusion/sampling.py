@@ -9,7 +9,6 @@ it, and at the end the kept frames are the given ones. (The idea of Lugmayr et a
 field and without going back in time.)
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,9 +17,8 @@ import torch
 from torch import Tensor
 
 from audio.latents import LatentSpec
-from latent_diffusion.conditioning import Condition
 from latent_diffusion.flow import data_and_noise, target
-from latent_diffusion.guidance import ConditionedField, GuidanceConfig, Prediction
+from latent_diffusion.guidance import GuidanceConfig, Prediction
 from latent_diffusion.paths import alpha_sigma
 from latent_diffusion.solvers import (
     DEFAULT_SOLVER_STEPS,
@@ -40,8 +38,6 @@ from latent_diffusion.solvers import (
     stochastic,
 )
 
-# How often the cut of a loop goes round between noise and data; so crooked that steps do not see one place twice.
-TURNS = 61.8033988
 Seen = Callable[[float, Tensor, Tensor], None]
 """Told a time, noisy latents and a guess of the data."""
 VELOCITY_SOLVERS = {"euler": euler, "midpoint": midpoint, "heun": heun}
@@ -137,27 +133,6 @@ def watched_field(field: Field, prediction: Prediction, seen: Seen) -> Field:
         return made
 
     return watched
-
-
-def looped_field(field: ConditionedField, margin: int) -> ConditionedField:
-    """A field on a circle: it is cut open at another place at every time, and each end sees `margin` frames more.
-
-    A network that knows where a sound begins would begin it at the cut; as the cut goes round, no place is the first.
-
-    Args:
-        field: on a line.
-        margin: in latent frames.
-    """
-
-    def looped(latents: Tensor, time: Tensor, condition: Condition) -> Tensor:
-        frames = latents.shape[-1]
-        turn = float(time.flatten()[0]) * TURNS
-        cut = int(frames * (turn - math.floor(turn)))
-        around = torch.arange(cut - margin, cut + frames + margin, device=latents.device) % frames
-        made = field(latents[..., around], time, condition)[..., margin:-margin]
-        return made.roll(cut, dims=-1)
-
-    return looped
 
 
 def integrate(

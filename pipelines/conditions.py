@@ -30,7 +30,7 @@ def conditions_of(
 
     def said(prompts: Sequence[str]) -> Condition:
         numbers = [
-            {**named_numbers(diffusion, prompt), **job.numbers, "seconds": job.seconds}
+            {**named_numbers(diffusion, prompt), **job.numbers, "seconds": min(job.seconds, diffusion.max_seconds)}
             for prompt, job in zip(prompts, jobs, strict=True)
         ]
         return diffusion.encode_conditions(prompts, [job.label for job in jobs], numbers)

@@ -15,6 +15,7 @@ from pipelines.request import Request
 
 SHORTEST_SECONDS = 0.05
 LONGEST_SECONDS = 600.0
+LONGEST_LOOP_SECONDS = 60.0
 # Settings that reach the sampler under their own names.
 SAMPLER_FIELDS = ("solver", "solver_steps", "spacing", "shift", "eta", "tolerance")
 
@@ -142,15 +143,15 @@ def settled_seconds(request: Request, defaults: Defaults) -> float:
         if request.seconds is not None:
             raise ValueError("seconds and init_audio contradict each other: the sound brings its length")
         seconds = request.edit.seconds()
-        if seconds > defaults.max_seconds:
+        if seconds > LONGEST_SECONDS:
             raise ValueError(
-                f"init_audio: this model makes at most {defaults.max_seconds:g} s at a time, this would be "
-                f"{seconds:.2f} s; cut the file or extend it by less"
+                f"init_audio: at most {LONGEST_SECONDS:.0f} s can be worked on, this would be {seconds:.2f} s; cut the "
+                "file or extend it by less"
             )
         return seconds
     seconds = defaults.seconds if request.seconds is None else float(request.seconds)
     if not math.isfinite(seconds) or not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
         raise ValueError(f"seconds: expected {SHORTEST_SECONDS} to {LONGEST_SECONDS:.0f}, got {seconds}")
-    if seconds > defaults.max_seconds:
-        raise ValueError(f"seconds: this model makes at most {defaults.max_seconds} s at a time, got {seconds}")
+    if request.loop and seconds > LONGEST_LOOP_SECONDS:
+        raise ValueError(f"seconds: a loop may be {LONGEST_LOOP_SECONDS:.0f} s long at most, got {seconds}")
     return seconds

@@ -20,8 +20,9 @@ from latent_diffusion.sampling import Seen
 from pipelines.bundle import Bundle, Defaults
 from pipelines.compatibility import check_latents, check_vocoder
 from pipelines.conditions import conditions_of
+from pipelines.decoding import decode_clip, decode_long, decode_loop
 from pipelines.editing import Canvas, open_canvas
-from pipelines.looping import around, decode_loop_mel, loop_seconds
+from pipelines.looping import loop_seconds
 from pipelines.morphing import job_noise
 from pipelines.request import AudioOutput, Job, Request, jobs_of
 from pipelines.resources import DEFAULT_BUNDLE, resource
@@ -168,8 +169,7 @@ class TextToAudioPipeline:
     def run(self, request: Request, on_step: Callable[[int, int], None] | None = None) -> AudioOutput:
         """Generate what a request asks for; see `Request` and `AudioOutput`."""
         settings = self.settle(request)
-        numbers = {name: settings[name] for name in NUMBERS if settings[name] is not None}
-        jobs = jobs_of(request, settings, numbers)
+        jobs = jobs_of(request, settings, {name: settings[name] for name in NUMBERS if settings[name] is not None})
         canvas = self.canvas(settings)
         starts = range(0, len(jobs), BATCH_CLIPS)
         pieces = [self.batch(jobs[start : start + BATCH_CLIPS], settings, on_step, canvas) for start in starts]
@@ -238,12 +238,13 @@ class TextToAudioPipeline:
     ) -> Tensor:
         """Clips of a batch, unfinished, as long as the longest of them, `(clips, samples)`, on the CPU."""
         latents = self.latents(jobs, settings, on_step, canvas)
-        decode_mel = decode_loop_mel if settings["loop"] else MelVAE.decode
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            log_mel = decode_mel(self.autoencoder, latents)
-        if not settings["loop"]:
-            return self.vocode(log_mel.float()).float().cpu()
-        return around(log_mel.float(), self.vocoder, self.vocode, self.autoencoder.mel.hop_length).float().cpu()
+        if settings["loop"]:
+            made = decode_loop(latents, self.autoencoder, self.vocoder, self.vocode, self.precision)
+        elif latents.shape[-1] > self.diffusion.window_frames and hasattr(self.vocoder, "receptive_field"):
+            made = decode_long(latents, self.autoencoder, self.vocoder)
+        else:
+            made = decode_clip(latents, self.autoencoder, self.vocode, self.precision)
+        return made.float().cpu()
 
     @torch.inference_mode()
     def latents(

@@ -53,7 +53,7 @@ def phase_ramp(log_magnitude: Tensor, bins: int, turns_per_bin: float, period: i
 
 
 def peak_places(log_magnitude: Tensor) -> Tensor:
-    """Of each bin but the last, where the nearest peak lies, in bins: `(batch, bins + 1, frames)` to `(batch, bins, …)`."""
+    """Where the peak nearest to a bin lies, in bins, `(batch, bins, frames)` of `(batch, bins + 1, frames)`."""
     smooth = avg_pool1d(log_magnitude, 2 * SMOOTHING + 1, 1, SMOOTHING, count_include_pad=False)
     below, middle, above = smooth[:, :-2], smooth[:, 1:-1], smooth[:, 2:]
     is_peak = (middle >= below) & (middle > above)

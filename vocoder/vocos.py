@@ -106,7 +106,8 @@ class VocosConfig:
             )
         if self.ramp_bins < 0 or (self.ramp_bins and not (self.prior and self.clock)):
             raise ValueError(
-                f"VocosConfig.ramp_bins: expected 0, or bins of a network with prior: true and a clock, got {self.ramp_bins}"
+                "VocosConfig.ramp_bins: expected 0, or bins of a network with prior: true and a clock, "
+                f"got {self.ramp_bins}"
             )
         if not 0.0 < self.magnitude_floor < 1.0:
             raise ValueError(f"VocosConfig.magnitude_floor: expected 0 to 1, got {self.magnitude_floor}")
@@ -131,7 +132,9 @@ class PriorHead(nn.Module):
         self.period = math.lcm(*size.clock)
         bins = mel.n_fft // 2 + 1
         if size.ramp_bins >= bins:
-            raise ValueError(f"VocosConfig.ramp_bins: this mel has {bins - 1} bins below its highest, got {size.ramp_bins}")
+            raise ValueError(
+                f"VocosConfig.ramp_bins: this mel has {bins - 1} bins below its highest, got {size.ramp_bins}"
+            )
         self.out = nn.Linear(size.dim, 2 * bins)
         with torch.no_grad():
             self.out.weight[:bins].zero_()

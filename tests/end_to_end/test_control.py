@@ -214,10 +214,10 @@ def test_again_refuses_what_it_cannot_make_the_same(sources, small_bundle, tmp_p
         (["SOURCE", "--strength", ".nan"], "strength: expected 0 to 1"),
         (["SOURCE", "--strength", "0.5", "--extend_after", "1"], "strength and extend_before/extend_after contradict"),
         (["SOURCE", "--seconds", "1"], "seconds and init_audio contradict"),
-        (["SOURCE", "--extend_after", "60"], "makes at most 4 s at a time"),
+        (["SOURCE", "--extend_after", "600"], "at most 600 s can be worked on"),
         (["--init_audio", "EMPTY"], "holds no samples"),
         (["--init_audio", "SHORT"], "expected at least"),
-        (["--init_audio", "LONG"], "makes at most 4 s at a time"),
+        (["--init_audio", "LONG"], "at most 600 s can be worked on"),
         (["--init_audio", "/nowhere.wav"], "not a readable sound file"),
         (["--prompt", "x", "--mix", "0.5,0.5"], "a weight for each of 1 prompts"),
         (["--prompt", "x", "--mix", "half"], "mix: expected numbers such as 0.7,0.3"),
@@ -229,8 +229,7 @@ def test_again_refuses_what_it_cannot_make_the_same(sources, small_bundle, tmp_p
     ],
 )
 def test_bad_input_is_one_line(options, words, sources, tmp_path, capsys) -> None:
-    rate = 44_100
-    for name, samples in (("EMPTY", 0), ("SHORT", 20), ("LONG", 6 * rate)):
+    for name, samples, rate in (("EMPTY", 0, 44_100), ("SHORT", 20, 44_100), ("LONG", 601 * 8_000, 8_000)):
         write_audio(tmp_path / f"{name}.wav", np.zeros(samples, dtype=np.float32), rate)
     places = {name: [str(tmp_path / f"{name}.wav")] for name in ("EMPTY", "SHORT", "LONG")}
     places["SOURCE"] = ["--init_audio", str(sources[0])]

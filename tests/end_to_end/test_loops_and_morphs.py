@@ -172,7 +172,8 @@ def test_a_morph_from_the_command_line(tmp_path, capsys) -> None:
         (["--morph", "1", "2"], "--prompt"),
         (["--morph", "a.wav", "b.wav"], "not a readable sound file"),
         (["--morph", "a", "b", "--num_clips", "2"], "neither mix, glide nor num_clips"),
-        (["--morph", "a", "b", "--seconds", "99"], "at most"),
+        (["--morph", "a", "b", "--seconds", "601"], "seconds: expected 0.05 to 600"),
+        (["--prompt", "x", "--loop", "true", "--seconds", "61"], "a loop may be 60 s long at most"),
         (["--prompt", "x", "--loop", "true", "--vocoder", "vocoder.griffin_lim.GriffinLim"], "so it cannot go round"),
     ],
 )

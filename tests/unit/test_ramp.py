@@ -1,4 +1,4 @@
-"""Phases that follow their partials: where peaks are found, how fast they turn, and that windows agree with the whole."""
+"""Phases that follow their partials: where peaks are found, how fast they turn, windows that agree with the whole."""
 
 import math
 

@@ -1,0 +1,107 @@
+"""A field on more than the network can see at once: window by window, on a line or on a circle.
+
+At every time the line is cut into pieces, and the network sees each piece inside a window of the length it knows, with
+frames of both neighbours around it. The cuts lie elsewhere at every time. A network that knows where a sound begins
+would begin one in every window; as the cuts move, no place is the first, except the line's own beginning, where a
+window always begins, and its end. On a circle there is no such place, and one window may hold all of it.
+
+(Windows of one field after Bar-Tal, Yariv, Lipman, Dekel, "MultiDiffusion", 2023, there averaged where they overlap;
+pieces whose cuts move need no averaging, which takes the edge off noise-like sounds.)
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from latent_diffusion.conditioning import Condition
+from latent_diffusion.guidance import ConditionedField
+
+# How often the cuts go round between noise and data; so crooked that steps do not see one place twice.
+TURNS = 61.8033988
+# Rows that the network is asked for at once.
+ROWS_TOGETHER = 32
+
+
+def looped_field(field: ConditionedField, window: int, margin: int) -> ConditionedField:
+    """A field on a circle.
+
+    Args:
+        field: on a line.
+        window: longest piece, in latent frames; a circle that is not longer is one piece.
+        margin: latent frames of either neighbour that a piece hears.
+    """
+
+    def looped(latents: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        frames = latents.shape[-1]
+        count = -(-frames // window)
+        piece = -(-frames // count)
+        cut = int(frames * _turned(time))
+        rows = torch.arange(-margin, piece + margin, device=latents.device)
+        # The last piece begins early enough to end at the cut: where pieces overlap, both are as good.
+        starts = [min(number * piece, frames - piece) for number in range(count)]
+        made = _asked(field, [latents[..., (rows + cut + start) % frames] for start in starts], time, condition)
+        around = torch.empty_like(latents, dtype=made[0].dtype)
+        for start, one in zip(starts, made, strict=True):
+            around[..., start : start + piece] = one[..., margin : margin + piece]
+        return around.roll(cut, dims=-1)
+
+    return looped
+
+
+def windowed_field(field: ConditionedField, window: int, margin: int) -> ConditionedField:
+    """A field on a line of any length.
+
+    Args:
+        field: on at most `window` frames.
+        window: what the network sees, in latent frames, more than twice the margin.
+        margin: latent frames of either neighbour that a piece hears, at least.
+    """
+
+    def windowed(latents: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        frames = latents.shape[-1]
+        if frames <= window:
+            return field(latents, time, condition)
+        pieces = list(cut_line(frames, window, margin, _turned(time)))
+        made = _asked(field, [latents[..., begin : begin + window] for _, _, begin in pieces], time, condition)
+        parts = [one[..., start - begin : end - begin] for (start, end, begin), one in zip(pieces, made, strict=True)]
+        return torch.cat(parts, dim=-1)
+
+    return windowed
+
+
+def cut_line(frames: int, window: int, margin: int, turned: float) -> Iterator[tuple[int, int, int]]:
+    """Pieces of a line: first frame, frame behind the last, first frame of the window around it.
+
+    Args:
+        frames: of the line, more than a window.
+        window: frames of each window.
+        margin: frames of either neighbour, but at the line's ends.
+        turned: where the first cut lies, 0 to 1 of the longest piece.
+    """
+    longest = window - 2 * margin
+    # The first window begins with the line, so its piece may be longer by a margin, and is never shorter than one.
+    end = margin + max(1, round(longest * turned))
+    start = 0
+    while start < frames:
+        end = frames if end >= frames - margin else end
+        yield start, end, max(0, min(start - margin, frames - window))
+        start, end = end, end + longest
+
+
+def _turned(time: Tensor) -> float:
+    turn = float(time.flatten()[0]) * TURNS
+    return turn - math.floor(turn)
+
+
+def _asked(field: ConditionedField, windows: list[Tensor], time: Tensor, condition: Condition) -> list[Tensor]:
+    """The field of each window, several of them at once."""
+    rows = len(windows[0])
+    together = max(1, ROWS_TOGETHER // rows)
+    made: list[Tensor] = []
+    for first in range(0, len(windows), together):
+        part = windows[first : first + together]
+        many = condition.repeated(len(part))
+        made += field(torch.cat(part), time.expand(rows).repeat(len(part)), many).chunk(len(part))
+    return made

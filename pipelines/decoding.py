@@ -1,0 +1,50 @@
+"""Latents to sound: a clip at once, a loop around, a long clip piece by piece."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from autoencoder.model import MelVAE
+from pipelines.looping import around, decode_loop_mel
+from pipelines.streaming import StreamingDecoder
+from vocoder.base import Vocoder
+
+# Latent frames that are decoded at once of a clip that is longer than the model's own.
+LATENTS_TOGETHER = 256
+
+
+def decode_clip(
+    latents: Tensor, autoencoder: MelVAE, vocode: Callable[[Tensor], Tensor], precision: torch.dtype
+) -> Tensor:
+    """Raw latents `(batch, channels, latent_frames)` to waveforms, `(batch, samples)`.
+
+    Args:
+        latents: of whole clips.
+        autoencoder: decodes them.
+        vocode: log-mel to waveforms.
+        precision: of matrix products.
+    """
+    with torch.autocast(latents.device.type, precision, enabled=precision != torch.float32):
+        log_mel = autoencoder.decode(latents)
+    return vocode(log_mel.float())
+
+
+def decode_loop(
+    latents: Tensor,
+    autoencoder: MelVAE,
+    vocoder: Vocoder,
+    vocode: Callable[[Tensor], Tensor],
+    precision: torch.dtype,
+) -> Tensor:
+    """The same of loops; `vocoder` says how far it hears."""
+    with torch.autocast(latents.device.type, precision, enabled=precision != torch.float32):
+        log_mel = decode_loop_mel(autoencoder, latents)
+    return around(log_mel.float(), vocoder, vocode, autoencoder.mel.hop_length)
+
+
+def decode_long(latents: Tensor, autoencoder: MelVAE, vocoder: Vocoder) -> Tensor:
+    """The same of long clips by a vocoder that says how far it hears: only the sound itself grows in memory."""
+    decoder = StreamingDecoder(autoencoder, vocoder, LATENTS_TOGETHER)
+    pieces = [decoder.push(part) for part in torch.split(latents, LATENTS_TOGETHER, dim=-1)]
+    return torch.cat([*pieces, decoder.finish()], dim=-1)

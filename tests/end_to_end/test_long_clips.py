@@ -1,0 +1,78 @@
+"""Clips longer than the model was trained on: made window by window, decoded piece by piece, on the bundled model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from audio.files import read_audio, write_audio
+from audio.mel import LogMelSpectrogram
+from pipelines import TextToAudioPipeline
+from pipelines.decoding import decode_clip, decode_long
+from pipelines.editing import Edit, encoded
+from pipelines.generate import main
+from pipelines.looping import seam_score
+
+QUICK = ["--solver_steps", "4", "--plot", "false", "--device", "cpu"]
+# What a kept frame may hear of new ones: the reach of the autoencoder's decoder and of a window, in mel frames.
+SEAM_FRAMES = 48
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> TextToAudioPipeline:
+    return TextToAudioPipeline.from_pretrained(device="cpu")
+
+
+def test_a_long_clip_decoded_in_pieces_is_the_clip_decoded_whole(pipeline) -> None:
+    spec = pipeline.diffusion.spec
+    latents = spec.unwhiten(torch.randn(1, spec.channels, 700, generator=torch.Generator().manual_seed(1)))
+    with torch.inference_mode():
+        whole = decode_clip(latents, pipeline.autoencoder, pipeline.vocode, torch.float32)
+        pieces = decode_long(latents, pipeline.autoencoder, pipeline.vocoder)
+    assert pieces.shape == whole.shape
+    assert float((pieces - whole).abs().max()) < 1e-3 * float(whole.abs().max())
+
+
+def test_a_held_sound_goes_on_beyond_the_length_of_training_without_a_jump(pipeline) -> None:
+    made = pipeline("a warm synth pad", seconds=12.0, seed=3, solver_steps=16)
+    assert made.waveforms.shape == (1, 12 * 44_100)
+    seconds = made.waveforms[0].reshape(12, -1).square().mean(dim=1).sqrt()
+    assert float(seconds[4:9].min()) > 0.1 * float(seconds[:4].max())
+    # At no multiple of a window does the spectrum change more than it does elsewhere.
+    log_mel = LogMelSpectrogram(pipeline.autoencoder.mel)(made.waveforms)[0]
+    change = log_mel.diff(dim=-1).abs().mean(dim=0).numpy()
+    window = pipeline.diffusion.window_frames * pipeline.diffusion.spec.frames_per_latent
+    borders = [change[at - 4 : at + 4].mean() for at in range(window, len(change) - 4, window)]
+    assert len(borders) >= 2
+    assert max(borders) < np.percentile(change[: 9 * 86], 95)
+
+
+def test_what_is_kept_of_a_recording_stays_when_many_seconds_are_added(pipeline, sonic_pi_folder, tmp_path) -> None:
+    waveform, rate = read_audio(sonic_pi_folder / "ambi_drone.flac", None, 0.0, 3.0)
+    source = tmp_path / "drone.wav"
+    write_audio(source, waveform, rate)
+    made = pipeline((), edit=Edit(source, extend_after=5.0), seed=1, solver_steps=8)
+    assert made.waveforms.shape[1] == pytest.approx(8.0 * 44_100, abs=2)
+    mel = LogMelSpectrogram(pipeline.autoencoder.mel)
+    with torch.inference_mode():
+        own = decode_clip(encoded(source, pipeline.autoencoder), pipeline.autoencoder, pipeline.vocode, torch.float32)
+    kept = round(3.0 * pipeline.autoencoder.mel.frame_rate) - SEAM_FRAMES
+    apart = (mel(made.waveforms)[0, :, :kept] - mel(own)[0, :, :kept]).abs().mean()
+    assert float(apart) < 0.05
+    assert float(made.waveforms[0, 4 * 44_100 :].abs().max()) > 0.01
+
+
+def test_a_long_clip_is_written_and_made_again(tmp_path, capsys) -> None:
+    options = ["--prompt", "an organ", "--seconds", "5", "--seed", "1"]
+    assert main([*QUICK, *options, "--out", str(tmp_path)]) == 0
+    path = Path(capsys.readouterr().out.strip())
+    assert soundfile.info(str(path)).frames == 5 * 44_100
+    assert main(["--again", str(path), "--plot", "false", "--device", "cpu", "--out", str(tmp_path / "again")]) == 0
+    assert np.array_equal(soundfile.read(path)[0], soundfile.read(capsys.readouterr().out.strip())[0])
+
+
+def test_a_long_loop_goes_round(pipeline) -> None:
+    made = pipeline("a drawbar organ", loop=True, seconds=6.0, seed=1, solver_steps=16)
+    assert seam_score(made.waveforms[0], pipeline.autoencoder.mel) < 1.3
