@@ -22,13 +22,14 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool1d, pad
+from torch.nn.functional import avg_pool2d, pad
 
 # Frames to either side over which log magnitudes are averaged before peaks are sought.
 SMOOTHING = 2
-# Bins to either side within which a peak is sought.
-NEAREST = 16
-NONE = -1.0
+# A peak is sought within 1 + 2 + 4 + 8 bins to either side: each step hears so much further than the one before.
+STEPS = (1, 2, 4, 8)
+# No bin is there.
+FAR = -1e4
 
 
 @torch.no_grad()
@@ -54,18 +55,19 @@ def phase_ramp(log_magnitude: Tensor, bins: int, turns_per_bin: float, period: i
 
 def peak_places(log_magnitude: Tensor) -> Tensor:
     """Where the peak nearest to a bin lies, in bins, `(batch, bins, frames)` of `(batch, bins + 1, frames)`."""
-    smooth = avg_pool1d(log_magnitude, 2 * SMOOTHING + 1, 1, SMOOTHING, count_include_pad=False)
-    below, middle, above = smooth[:, :-2], smooth[:, 1:-1], smooth[:, 2:]
-    is_peak = (middle >= below) & (middle > above)
+    # A frame's bins lie side by side in memory, as an STFT has them.
+    log = log_magnitude.transpose(1, 2)
+    smooth = avg_pool2d(log, (2 * SMOOTHING + 1, 1), 1, (SMOOTHING, 0), count_include_pad=False)
+    below, middle, above = smooth[..., :-2], smooth[..., 1:-1], smooth[..., 2:]
     bend = (below - 2.0 * middle + above).clamp(max=-1e-6)
     offset = (0.5 * (below - above) / bend).clamp(-0.5, 0.5)
-    bins = middle.shape[1] + 1
-    own = torch.arange(bins, device=middle.device, dtype=middle.dtype)[None, :, None]
     # Bin 0 has no neighbour below: it is no peak.
-    peaks = pad(torch.where(is_peak, own[:, 1:] + offset, middle.new_full((), NONE)), (0, 0, 1, 0), value=NONE)
-    wide = pad(peaks, (0, 0, NEAREST, NEAREST), value=NONE)
-    nearest = peaks
-    for distance in range(1, NEAREST + 1):
-        for shift in (-distance, distance):
-            nearest = torch.where(nearest < 0.0, wide[:, NEAREST + shift : NEAREST + shift + bins], nearest)
-    return torch.where(nearest < 0.0, own, nearest)
+    is_peak = pad((middle >= below) & (middle > above), (1, 0))
+    own = torch.arange(is_peak.shape[-1], device=log.device, dtype=log.dtype)
+    before, after = torch.where(is_peak, own, FAR), torch.where(is_peak, own, -FAR)
+    for step in STEPS:
+        before = torch.maximum(before, pad(before[..., :-step], (step, 0), value=FAR))
+        after = torch.minimum(after, pad(after[..., step:], (0, step), value=-FAR))
+    nearest = torch.where(own - before <= after - own, before, after)
+    places = (own + pad(offset, (1, 0))).gather(-1, nearest.clamp(0.0, own.shape[0] - 1.0).long())
+    return torch.where(nearest.abs() < -FAR, places, own).transpose(1, 2)

@@ -182,11 +182,12 @@ class PriorHead(nn.Module):
 
     def polar(self, features: Tensor, log_prior: Tensor) -> tuple[Tensor, Tensor]:
         """Magnitude, and phase without the term `pi k`, both `(batch, n_fft // 2 + 1, frames)`."""
-        residual, phase = self.out(features).float().transpose(1, 2).chunk(2, dim=1)
+        hidden = self.out(features).float().transpose(1, 2)
         if self.ramp_bins:
-            turns_per_bin = self.mel.hop_length / self.mel.n_fft
-            ramp = phase_ramp(log_prior, self.ramp_bins, turns_per_bin, self.period)
-            phase = torch.cat([phase[:, : self.ramp_bins] + ramp, phase[:, self.ramp_bins :]], dim=1)
+            bins, turns_per_bin = hidden.shape[1] // 2, self.mel.hop_length / self.mel.n_fft
+            # In place: a copy of all phases would cost as much as the ramp.
+            hidden[:, bins : bins + self.ramp_bins] += phase_ramp(log_prior, self.ramp_bins, turns_per_bin, self.period)
+        residual, phase = hidden.chunk(2, dim=1)
         return (log_prior + residual).clamp(max=self.log_ceiling).exp(), phase
 
 
