@@ -10,8 +10,10 @@ the parabola after Smith, Serra, "PARSHL", 1987.)
 
 A mel says how strong a frame is, not how its waves go on from the frame before. High partials may drift, for the ear
 hears their sum; of a low note the partials lie apart, and where their phases do not follow their frequencies it has no
-pitch. A network finds such phases hard to learn, as they are saw-teeth of time; here they are given, and it adds what
-they lack.
+pitch. A network finds such phases hard to learn, as they are saw-teeth of time; here they are given.
+
+Not around attacks: there the phases of a frame must agree with each other, so that nothing sounds before its time, and
+a ramp knows nothing of that. `steady_frames` says where nothing rises.
 
 Turns are whole numbers in P frames, so that a frame's phase depends on its own neighbourhood and on t mod P alone: a
 window that begins at a multiple of P frames decodes as the whole clip does. Projections of Griffin-Lim take off what
@@ -22,35 +24,54 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
+from torch.nn.functional import avg_pool2d, max_pool1d, pad
 
 # Frames to either side over which log magnitudes are averaged before peaks are sought.
 SMOOTHING = 2
 # A peak is sought within 1 + 2 + 4 + 8 bins to either side: each step hears so much further than the one before.
 STEPS = (1, 2, 4, 8)
+# Frames to either side of an attack, as many as a window has hops, and the rise that makes one, in nats (6 dB).
+AROUND, RISE = 4, 0.7
+# What comes before a clip, in log magnitude.
+QUIET = -8.5
 # No bin is there.
 FAR = -1e4
 
 
 @torch.no_grad()
-def phase_ramp(log_magnitude: Tensor, bins: int, turns_per_bin: float, period: int) -> Tensor:
+def phase_ramp(log_magnitude: Tensor, turns_per_bin: float, period: int) -> Tensor:
     """Phases of the lowest bins, without the term `pi k` of a window's middle.
 
     Args:
-        log_magnitude: `(batch, n_fft // 2 + 1, frames)`, natural log, from the clip's beginning or from a multiple of
-            `period` frames after it.
-        bins: how many, at most `n_fft // 2`.
+        log_magnitude: `(batch, bins + 1, frames)`, natural log, of the lowest bins and one more, from the clip's
+            beginning or from a multiple of `period` frames after it.
         turns_per_bin: `hop_length / n_fft`: turns from frame to frame of a partial in the middle of bin 1.
         period: P, in frames.
 
     Returns:
         `(batch, bins, frames)`, in radians, from 0 to 2 pi.
     """
-    places = peak_places(log_magnitude[:, : bins + 1])
+    places = peak_places(log_magnitude)
     turns = (places * (turns_per_bin * period)).round()
     # Whole turns are taken off first, so that a long clip's phases are as exact as a short one's.
     time = torch.arange(log_magnitude.shape[-1], device=log_magnitude.device) % period
     return (2.0 * math.pi / period) * ((turns * time) % period)
+
+
+@torch.no_grad()
+def steady_frames(log_magnitude: Tensor) -> Tensor:
+    """Where a sound does not rise: True, `(batch, 1, frames)`, but for frames whose windows hold an attack.
+
+    Their energy is exceeded by more than `RISE` within the frames to come, or exceeds that of the frames before; a clip
+    begins after silence.
+
+    Args:
+        log_magnitude: `(batch, bins, frames)`, natural log.
+    """
+    level = 0.5 * (2.0 * log_magnitude).logsumexp(dim=1, keepdim=True)
+    to_come = max_pool1d(pad(level, (0, AROUND), value=QUIET), AROUND + 1, 1)
+    before = -max_pool1d(pad(-level, (AROUND, 0), value=-QUIET), AROUND + 1, 1)
+    return (to_come - level <= RISE) & (level - before <= RISE)
 
 
 def peak_places(log_magnitude: Tensor) -> Tensor:

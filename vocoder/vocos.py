@@ -1,7 +1,7 @@
 """A Vocos that starts from what the mel already says: the pseudo-inverse magnitude is its prior.
 
     log M    = log max(pinv(filterbank) exp(log_mel), floor) + r(log_mel)      r zero at initialisation
-    S        = M exp(i (p(log_mel) + ramp[k, t] + pi k))                       bin k = 0 … n_fft / 2
+    S        = M exp(i (p(log_mel) + pi k))                                    bin k = 0 … n_fft / 2
     R        = STFT(ISTFT(S)),   A = R - m / (1 + m) R_before                  `refinements` times, momentum m
     S        <- M A / sqrt(|A|^2 + (softness M)^2)
     waveform = ISTFT(S)                                                        in the mel's own framing
@@ -16,8 +16,8 @@ phase. Momentum makes few of them go as far as more would (Perraudin, Balazs, So
 algorithm", 2013). Its softness bounds how far a bin in which they cancel, whose angle is rounding noise, is blown up;
 a clip then sounds the same in any batch.
 
-The ramp turns each of the lowest bins as fast as its partial says (`vocoder.ramp`), so that low notes have a pitch; the
-network's own phases are what it lacks.
+Of the lowest bins, `p` is a ramp wherever the sound is steady: each bin turns as fast as its partial says
+(`vocoder.ramp`), so that low notes have a pitch. Around attacks it is the network's, which puts them where they belong.
 
 The clock tells the network time modulo a few frames. Without it a stationary mel gives every frame the same phase,
 which is a sound that repeats every hop and has its pitches on multiples of the frame rate; with a period of P frames
@@ -41,7 +41,7 @@ from audio.mel import MelConfig
 from training.checkpoint import StageRecord
 from vocoder.attack import AttackGain
 from vocoder.generator import Generator
-from vocoder.ramp import phase_ramp
+from vocoder.ramp import phase_ramp, steady_frames
 
 EMBEDDING_KERNEL = 7
 # Roughly zero mean and unit variance for log-mels of music, where the floor is at -11.5.
@@ -67,8 +67,8 @@ class VocosConfig:
         magnitude_floor: of the prior, in units of an STFT magnitude (a full-scale sine is n_fft / 4). It must lie below
             what the mel's own floor lets through (2e-4 for bigvgan_44khz), or it drowns the quiet bins.
         attack: gains a frame, a divisor of the hop; 0 has none.
-        ramp_bins: how many of the lowest bins have phases that follow their partials; only with the prior and a clock,
-            whose common period they share.
+        ramp_bins: how many of the lowest bins have phases that follow their partials where the sound is steady; only
+            with the prior and a clock, whose common period they share.
 
     Raises:
         ValueError: a number out of its range.
@@ -139,17 +139,9 @@ class PriorHead(nn.Module):
         with torch.no_grad():
             self.out.weight[:bins].zero_()
             self.out.bias[:bins].zero_()
-        self.follow_the_ramp()
         self.register_buffer("signs", 1.0 - 2.0 * (torch.arange(bins) % 2)[None, :, None], persistent=False)
         # No sound within [-1, 1] reaches this magnitude; the bound keeps a young network finite.
         self.log_ceiling = math.log(mel.n_fft)
-
-    @torch.no_grad()
-    def follow_the_ramp(self) -> None:
-        """Let the phases of the lowest bins be those of the ramp alone: what was learned without it means nothing."""
-        bins = self.mel.n_fft // 2 + 1
-        for values in (self.out.weight, self.out.bias):
-            values[bins : bins + self.ramp_bins].zero_()
 
     def forward(self, features: Tensor, log_prior: Tensor) -> Tensor:
         """Make sound.
@@ -182,12 +174,12 @@ class PriorHead(nn.Module):
 
     def polar(self, features: Tensor, log_prior: Tensor) -> tuple[Tensor, Tensor]:
         """Magnitude, and phase without the term `pi k`, both `(batch, n_fft // 2 + 1, frames)`."""
-        hidden = self.out(features).float().transpose(1, 2)
+        residual, phase = self.out(features).float().transpose(1, 2).chunk(2, dim=1)
         if self.ramp_bins:
-            bins, turns_per_bin = hidden.shape[1] // 2, self.mel.hop_length / self.mel.n_fft
-            # In place: a copy of all phases would cost as much as the ramp.
-            hidden[:, bins : bins + self.ramp_bins] += phase_ramp(log_prior, self.ramp_bins, turns_per_bin, self.period)
-        residual, phase = hidden.chunk(2, dim=1)
+            low = log_prior[:, : self.ramp_bins + 1]
+            ramp = phase_ramp(low, self.mel.hop_length / self.mel.n_fft, self.period)
+            low_phase = torch.where(steady_frames(low), ramp, phase[:, : self.ramp_bins])
+            phase = torch.cat([low_phase, phase[:, self.ramp_bins :]], dim=1)
         return (log_prior + residual).clamp(max=self.log_ceiling).exp(), phase
 
 

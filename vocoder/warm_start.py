@@ -18,7 +18,6 @@ from audio.mel import MelConfig
 from training.checkpoint import WEIGHTS_PREFIX, load_checkpoint, load_stage, load_weights
 from vocoder.generator import KIND, Generator
 from vocoder.upsampling import UpsamplingGenerator
-from vocoder.vocos import PriorHead
 
 if TYPE_CHECKING:
     from vocoder.official_weights import Published
@@ -92,16 +91,12 @@ def start_from(
     fresh = _without_attack(generator, weights)
     _check_kind_and_sizes(source, record.config, weights | fresh, generator)
     taken = ["weights"] + (["no attack gain (it has none: it starts at 1)"] if fresh else [])
-    fresh_ramp = _has_fresh_ramp(generator, record.config)
-    taken += ["no phases of its lowest bins (they follow the ramp from here on)"] if fresh_ramp else []
     if source.suffix == ".safetensors":
         load_weights(generator, weights | fresh, source)
-        _follow_fresh_ramp(generator, fresh_ramp)
         return Start(taken=taken, left=_absent(discriminators, take_optimisers, "a released file has none"))
     checkpoint = load_checkpoint(source)
     state = checkpoint.get(LIVE_WEIGHTS, checkpoint["state_dict"]) if take_optimisers else checkpoint["state_dict"]
     load_weights(generator, _named(state, WEIGHTS_PREFIX) | fresh, source)
-    _follow_fresh_ramp(generator, fresh_ramp)
     start = Start(taken=taken)
     if discriminators is not None:
         _load_discriminators(start, discriminators, _named(state, DISCRIMINATOR_PREFIX))
@@ -120,19 +115,6 @@ def _without_attack(generator: Generator, stored: dict[str, Tensor]) -> dict[str
     if any(key.startswith(ATTACK_PREFIX) for key in stored):
         return {}
     return {key: value for key, value in generator.state_dict().items() if key.startswith(ATTACK_PREFIX)}
-
-
-def _has_fresh_ramp(generator: Generator, config: dict[str, Any]) -> bool:
-    """Whether the network's lowest phases follow a ramp that the source did not know, or another one."""
-    network = generator.to_config()["network"]
-    wanted = network.get("ramp_bins", 0)
-    return bool(wanted) and wanted != config["network"].get("ramp_bins", 0)
-
-
-def _follow_fresh_ramp(generator: Generator, fresh: bool) -> None:
-    head = getattr(generator, "head", None)
-    if fresh and isinstance(head, PriorHead):
-        head.follow_the_ramp()
 
 
 def _load_published(source: Path, generator: Generator) -> None:

@@ -13,6 +13,7 @@ from audio.distances import (
     multi_resolution_stft,
     multi_scale_mel_distance,
     normalise_peak,
+    partials_distance,
     spectral_convergence,
 )
 from audio.files import read_audio
@@ -94,3 +95,19 @@ def test_a_late_attack_is_far_in_envelope(drum: torch.Tensor) -> None:
     late = torch.cat([torch.zeros(1, 220), drum[:, :-220]], dim=1)
     louder = drum * 1.1
     assert float(envelope_distance(late, drum, 44100)) > 3.0 * float(envelope_distance(louder, drum, 44100))
+
+
+def test_partials_are_far_where_a_low_note_is_out_of_tune_and_near_where_it_is_louder() -> None:
+    time = torch.arange(44_100, dtype=torch.float64) / 44_100
+
+    def note(pitch: float) -> torch.Tensor:
+        return sum(torch.sin(2.0 * math.pi * pitch * number * time) / number for number in range(1, 12))[None].float()
+
+    tuned = 0.1 * note(65.4)
+    assert float(partials_distance(tuned, tuned, 44100)) == 0.0
+    flat, louder = partials_distance(0.1 * note(63.5), tuned, 44100), partials_distance(1.2 * tuned, tuned, 44100)
+    assert float(flat) > 3.0 * float(louder)
+    assert float(louder) == pytest.approx(math.log(1.2), rel=0.05)
+    high = 0.1 * torch.sin(2.0 * math.pi * 5000.0 * time)[None].float()
+    # What lies above its band is not heard.
+    assert float(partials_distance(tuned + high, tuned, 44100)) < 0.03

@@ -7,7 +7,7 @@ import torch
 
 from audio.inversion import forward_stft, inverse_stft
 from audio.mel import MelConfig
-from vocoder.ramp import peak_places, phase_ramp
+from vocoder.ramp import peak_places, phase_ramp, steady_frames
 
 MEL = MelConfig(44100, 2048, 2048, 512, 128, 0.0, 22050.0, "slaney", "slaney", "same", 1e-9, 1e-5)
 BINS, PERIOD = 64, 16
@@ -40,7 +40,7 @@ def test_a_tone_rebuilt_from_magnitudes_and_ramp_keeps_its_pitch(frequency: floa
     waveform = tones(frequency)
     magnitude = forward_stft(waveform, MEL).abs()
     signs = 1.0 - 2.0 * (torch.arange(magnitude.shape[1]) % 2)[None, :, None]
-    ramp = phase_ramp(log_magnitude(waveform), BINS, 0.25, PERIOD)
+    ramp = phase_ramp(log_magnitude(waveform)[:, : BINS + 1], 0.25, PERIOD)
     phase = torch.cat([ramp, torch.zeros_like(magnitude[:, BINS:])], dim=1)
     rebuilt = inverse_stft(torch.polar(magnitude, phase) * signs, MEL)[0, 8192:-8192]
     spectrum = torch.fft.rfft(rebuilt * torch.hann_window(len(rebuilt))).abs()
@@ -53,14 +53,26 @@ def test_a_tone_rebuilt_from_magnitudes_and_ramp_keeps_its_pitch(frequency: floa
 
 def test_a_window_that_begins_at_a_multiple_of_the_period_has_the_phases_of_the_whole() -> None:
     generator = torch.Generator().manual_seed(1)
-    log = torch.randn(2, 200, 96, generator=generator)
-    whole, window = phase_ramp(log, BINS, 0.25, PERIOD), phase_ramp(log[..., 32:], BINS, 0.25, PERIOD)
+    log = torch.randn(2, BINS + 1, 96, generator=generator)
+    whole, window = phase_ramp(log, 0.25, PERIOD), phase_ramp(log[..., 32:], 0.25, PERIOD)
     assert torch.equal(whole[..., 32 + 2 :], window[..., 2:])
-    shifted = phase_ramp(log[..., 31:], BINS, 0.25, PERIOD)
+    shifted = phase_ramp(log[..., 31:], 0.25, PERIOD)
     assert not torch.equal(whole[..., 31 + 2 :], shifted[..., 2:])
 
 
 def test_phases_of_an_hour_are_as_exact_as_those_of_a_second() -> None:
-    steady = log_magnitude(tones(330.0))[:, :, 40:41].expand(-1, -1, 320_000)
-    ramp = phase_ramp(steady, BINS, 0.25, PERIOD)
+    steady = log_magnitude(tones(330.0))[:, : BINS + 1, 40:41].expand(-1, -1, 320_000)
+    ramp = phase_ramp(steady, 0.25, PERIOD)
     assert torch.equal(ramp[..., :PERIOD], ramp[..., -PERIOD:])
+
+
+def test_attacks_are_left_to_the_network_and_what_follows_them_is_not() -> None:
+    struck = tones(220.0)
+    struck[:, :22_050] *= 0.01
+    steady = steady_frames(log_magnitude(struck)[:, : BINS + 1])[0, 0]
+    attack = 22_050 // 512
+    assert not bool(steady[attack - 2 : attack + 3].any())
+    assert bool(steady[8 : attack - 6].all())
+    assert bool(steady[attack + 8 :].all())
+    # A clip begins after silence.
+    assert not bool(steady[:4].any())
