@@ -212,7 +212,7 @@ def jobs_from_rows(rows: Sequence[dict[str, Any]], seconds: float, pipeline: Tex
         try:
             pipeline.settle(Request(prompts=(row["prompt"],), seconds=length, seed=0))
             conditioning.label_index(row["label"])
-            conditioning.number_row({**numbers, "seconds": length})
+            conditioning.number_row({**numbers, "seconds": min(length, pipeline.diffusion.max_seconds)})
         except ValueError as error:
             raise ValueError(f"table: row {index + 1}: {error}") from error
         yield Job(row["prompt"], index, length, row["label"], numbers)
