@@ -85,8 +85,8 @@ def generate(
         extend_after: seconds to make after it.
         again: a clip that was made here: make the same once more, from what its file says.
         model: folder of a bundle; the bundled model when left out.
-        seconds: length of each clip, up to 600; from the bundle when left out. What is longer than the model was trained
-            on is made window by window.
+        seconds: length of each clip, up to 600; from the bundle when left out. What is longer than the model was
+            trained on is made window by window.
         num_clips: clips per prompt.
         seed: clip i of seed K is always the same clip; random, recorded and printed when left out.
         guidance_scale: how strongly the prompt is followed; 1 is off.
