@@ -24,14 +24,15 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool1d, pad
+from torch.nn.functional import pad
 
 # Frames to either side over which log magnitudes are averaged before peaks are sought.
 SMOOTHING = 2
 # A peak is sought within 1 + 2 + 4 + 8 bins to either side: each step hears so much further than the one before.
 STEPS = (1, 2, 4, 8)
-# Frames to either side of an attack, as many as a window has hops, and the rise that makes one, in nats (6 dB).
-AROUND, RISE = 4, 0.7
+# Four frames to either side of an attack, as many as a window has hops (in steps that add up), and the rise that makes
+# one, in nats (6 dB).
+AROUND, RISE = (1, 2, 1), 0.7
 # What comes before a clip, in log magnitude.
 QUIET = -8.5
 # No bin is there.
@@ -69,8 +70,11 @@ def steady_frames(log_magnitude: Tensor) -> Tensor:
         log_magnitude: `(batch, bins, frames)`, natural log.
     """
     level = 0.5 * (2.0 * log_magnitude).logsumexp(dim=1, keepdim=True)
-    to_come = max_pool1d(pad(level, (0, AROUND), value=QUIET), AROUND + 1, 1)
-    before = -max_pool1d(pad(-level, (AROUND, 0), value=-QUIET), AROUND + 1, 1)
+    to_come, before = level, level
+    # Shifted copies, not pools: an exported file takes any number of frames.
+    for step in AROUND:
+        to_come = torch.maximum(to_come, pad(to_come[..., step:], (0, step), value=QUIET))
+        before = torch.minimum(before, pad(before[..., :-step], (step, 0), value=QUIET))
     return (to_come - level <= RISE) & (level - before <= RISE)
 
 
@@ -78,7 +82,7 @@ def peak_places(log_magnitude: Tensor) -> Tensor:
     """Where the peak nearest to a bin lies, in bins, `(batch, bins, frames)` of `(batch, bins + 1, frames)`."""
     # A frame's bins lie side by side in memory, as an STFT has them.
     log = log_magnitude.transpose(1, 2)
-    smooth = avg_pool2d(log, (2 * SMOOTHING + 1, 1), 1, (SMOOTHING, 0), count_include_pad=False)
+    smooth = _averaged(log)
     below, middle, above = smooth[..., :-2], smooth[..., 1:-1], smooth[..., 2:]
     bend = (below - 2.0 * middle + above).clamp(max=-1e-6)
     offset = (0.5 * (below - above) / bend).clamp(-0.5, 0.5)
@@ -92,3 +96,15 @@ def peak_places(log_magnitude: Tensor) -> Tensor:
     nearest = torch.where(own - before <= after - own, before, after)
     places = (own + pad(offset, (1, 0))).gather(-1, nearest.clamp(0.0, own.shape[0] - 1.0).long())
     return torch.where(nearest.abs() < -FAR, places, own).transpose(1, 2)
+
+
+def _averaged(log: Tensor) -> Tensor:
+    """Mean over a frame, `(batch, frames, bins)`, and as many of its neighbours as there are."""
+    count = torch.ones_like(log[:1, :, :1])
+    total, terms = log, count
+    for step in range(1, SMOOTHING + 1):
+        for behind, ahead in ((step, 0), (0, step)):
+            rows = slice(None, -step) if behind else slice(step, None)
+            total = total + pad(log[:, rows], (0, 0, behind, ahead))
+            terms = terms + pad(count[:, rows], (0, 0, behind, ahead))
+    return total / terms
