@@ -7,6 +7,7 @@ clip's name, so a clip always gets the same captions.
 import random
 
 from pipelines.recipes.clips import Clip
+from pipelines.recipes.paraphrases import paraphrases
 
 MOST = 8
 FEWEST = 4
@@ -42,7 +43,7 @@ def with_article(phrase: str) -> str:
 
 
 def captions(clip: Clip, tone: list[str], course: list[str]) -> list[str]:
-    """Four to eight different captions of a clip.
+    """Four to eight captions of a clip made of what is known of it, and up to four in other words; no two are equal.
 
     Args:
         clip: what is known.
@@ -60,7 +61,11 @@ def captions(clip: Clip, tone: list[str], course: list[str]) -> list[str]:
     head, rest = unique[:1], unique[1:]
     chance.shuffle(rest)
     count = chance.randint(FEWEST + 1, MOST)
-    return (head + rest)[:count] if len(unique) >= FEWEST else _padded(unique, exact)
+    plain = (head + rest)[:count] if len(unique) >= FEWEST else _padded(unique, exact)
+    draw = _Draw(clip, tone, course, chance)
+    said = draw.dynamics or draw.tone
+    article = with_article(_described(said, draw.name))
+    return list(dict.fromkeys(plain + paraphrases(draw.name, clip.family, draw.note, said, article, chance)))
 
 
 class _Draw:

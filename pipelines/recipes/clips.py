@@ -18,7 +18,7 @@ HEAD_DB = -60.0
 TAIL_DB = -70.0
 HEAD_SECONDS = 0.003
 TAIL_SECONDS = 0.01
-CUT_FADE_SECONDS = 0.05
+CUT_FADE_SECONDS = 0.4
 SHORTEST_SECONDS = 0.01
 
 
@@ -64,7 +64,7 @@ def store_form(waveform: Waveform, longest_seconds: float) -> Waveform | None:
 
     Args:
         waveform: samples, mono, 44.1 kHz.
-        longest_seconds: where a longer clip is cut, with a short fade.
+        longest_seconds: where a longer clip is cut, after a fade of 0.4 s.
     """
     top = peak(waveform)
     if top < SILENT_PEAK or not np.isfinite(waveform).all():
@@ -80,7 +80,7 @@ def store_form(waveform: Waveform, longest_seconds: float) -> Waveform | None:
     clip = np.array(waveform[start:end], dtype=np.float32)
     if len(clip) < SHORTEST_SECONDS * SAMPLE_RATE or peak(clip) < SILENT_PEAK:
         return None
-    # A cut through a sounding tail needs a longer fade than the end of a decay that is already at -70 dB.
+    # A cut through a sounding tail is heard, and a model learns to cut: it is let go as a hand would do it.
     fade = min(len(clip) // 4, round((CUT_FADE_SECONDS if cut else TAIL_SECONDS) * SAMPLE_RATE))
-    clip[len(clip) - fade :] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
+    clip[len(clip) - fade :] *= np.square(np.cos(np.linspace(0.0, np.pi / 2, fade, dtype=np.float32)))
     return np.asarray(clip * np.float32(STORED_PEAK / peak(clip)), dtype=np.float32)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from audio.mel import LogMelSpectrogram, MelConfig
-from autoencoder.losses import MelVAELoss, frame_weights, log_mel_error, multi_scale_log_mel, vae_loss
+from autoencoder.losses import MelVAELoss, frame_weights, log_mel_error, multi_scale_log_mel, steady_log_mel, vae_loss
 from autoencoder.model import MelVAE, MelVAEConfig, Posterior
 
 
@@ -103,6 +103,19 @@ def test_losses_are_zero_only_for_the_target_and_follow_their_weights() -> None:
     only_l1, _ = vae_loss(target + 0.5, target, posterior, weights, MelVAELoss(l1=2.0, perceptual=0.0, kl=0.0))
     assert float(only_l1) == pytest.approx(1.0, abs=1e-5)
     assert float(worse) > float(only_l1) - 1.0
+
+
+def test_the_steady_loss_hears_what_lasts_and_not_what_scatters() -> None:
+    target = torch.zeros(1, 4, 64)
+    weights = frame_weights(torch.tensor([64]), 64)
+    lasting, scattered = target + 0.5, target + 0.5 * (-1.0) ** torch.arange(64)
+    assert float(steady_log_mel(target, target, weights)) == 0.0
+    assert float(steady_log_mel(lasting, target, weights)) == pytest.approx(1.0, abs=1e-4)
+    assert float(steady_log_mel(scattered, target, weights)) < 1e-4
+    # A crop that is shorter than its windows says nothing and breaks nothing.
+    assert float(steady_log_mel(lasting[..., :4], target[..., :4], weights[..., :4])) == 0.0
+    _, terms = vae_loss(lasting, target, Posterior(target, target), weights, MelVAELoss(steady=1.0))
+    assert float(terms["steady"]) == pytest.approx(1.0, abs=1e-4)
 
 
 def test_the_perceptual_loss_hears_a_blurred_attack_that_l1_hardly_sees() -> None:

@@ -9,6 +9,7 @@ import pytest
 from pipelines.recipes.captions import captions, note_names, with_article
 from pipelines.recipes.clips import SAMPLE_RATE, Clip, store_form
 from pipelines.recipes.gm_names import DRUM_KEYS, PROGRAMS
+from pipelines.recipes.paraphrases import player_of
 from pipelines.recipes.sonic_pi import describe
 from pipelines.recipes.traits import Traits, adjectives, family_scales, measure
 
@@ -22,11 +23,34 @@ SOUND = Traits(0.5, -9.0, 120.0, 0.005, 0.1, -30.0)
 def test_captions_are_several_different_and_repeatable():
     for clip in (KICK, PIANO):
         texts = captions(clip, ["bright", "crisp"], ["short"])
-        assert 4 <= len(texts) <= 8
+        assert 8 <= len(texts) <= 12
         assert len(set(texts)) == len(texts)
         assert texts == captions(clip, ["bright", "crisp"], ["short"])
         assert texts[0] == clip.names[0]
         assert all(any(name in text for name in clip.names) for text in texts)
+
+
+def test_captions_are_said_in_other_words_too():
+    many = " / ".join(text for i in range(40) for text in captions(replace(PIANO, file_name=f"{i}"), [], []))
+    assert "a pianist plays C4 on" in many
+    assert re.search("(ballad|melody|keyboard part)", many)
+    assert "keyboard" in many
+    drums = [text for i in range(40) for text in captions(replace(KICK, file_name=f"{i}"), [], [])]
+    assert "drummer" in " ".join(drums)
+    # Who is not known plays nothing, and an unknown family is asked for in plain words only.
+    door = replace(KICK, names=("door",), family="effect", words=())
+    assert any(text.startswith(("please make", "I need", "give me", "sound of", "recording of"))
+               for text in captions(door, [], []))  # fmt: skip
+    assert not re.search("drummer|player|beat", " ".join(captions(door, [], [])))
+
+
+@pytest.mark.parametrize(
+    ("name", "player"),
+    [("slap bass", "a bass player"), ("bass drum", "a drummer"), ("bassoon", "a bassoon player"),
+     ("synth bass", "a synthesist"), ("steel-string acoustic guitar", "a guitarist"), ("door", "")],
+)  # fmt: skip
+def test_players_play_their_own_instrument(name, player):
+    assert player_of(name) == player
 
 
 def test_a_note_is_named_and_a_drum_is_not():
@@ -110,6 +134,13 @@ def test_store_form_trims_fades_and_normalises():
     assert cut is not None
     assert len(cut) == SAMPLE_RATE
     assert abs(cut[-1]) < 1e-6
+    # A cut lets go over 0.4 s, or a quarter of the clip: no step of 10 ms falls by more than 6 dB above -30 dB.
+    held = store_form(np.tile(tone, 8).astype(np.float32), 2.0)
+    assert held is not None
+    level = 20 * np.log10(np.sqrt(np.square(held[: len(held) // 441 * 441]).reshape(-1, 441).mean(1)) + 1e-9)
+    assert float(np.max(level[:-1] - level[1:], where=level[1:] > -30.0, initial=0.0)) < 6.0
+    assert level[-50] > level[20] - 0.5
+    assert level[-20] < level[20] - 4.0
 
 
 @pytest.mark.parametrize("waveform", [np.zeros(1000), np.full(1000, 1e-5), np.ones(50), np.array([])])
