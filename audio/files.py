@@ -158,7 +158,7 @@ def write_audio(path: Path, waveform: Waveform, sample_rate: int, comment: str =
 
     Args:
         path: the suffix (.wav, .flac, .ogg) chooses the format; wav and flac are 16 bit.
-        waveform: samples in [-1, 1], mono.
+        waveform: samples in [-1, 1], `(samples,)` or `(channels, samples)`.
         sample_rate: in Hz.
         comment: a text to keep inside the file.
 
@@ -172,10 +172,12 @@ def write_audio(path: Path, waveform: Waveform, sample_rate: int, comment: str =
         raise ValueError(f"{path}: refused to write samples that are not finite")
     with write_aside(path) as aside:
         try:
-            with soundfile.SoundFile(str(aside), "w", sample_rate, 1, SUBTYPES[kind], format=kind.upper()) as file:
+            channels = 1 if waveform.ndim == 1 else len(waveform)
+            subtype, form = SUBTYPES[kind], kind.upper()
+            with soundfile.SoundFile(str(aside), "w", sample_rate, channels, subtype, format=form) as file:
                 if comment and kind != "wav":
                     file.comment = comment
-                file.write(waveform)
+                file.write(waveform.T)
             if comment and kind == "wav":
                 append_wav_comment(aside, comment)
         except (soundfile.LibsndfileError, RuntimeError) as error:

@@ -18,6 +18,7 @@ from audio.mel import MelConfig
 from pipelines.looping import seam_score
 from pipelines.provenance import as_comment, batch_of, telling
 from pipelines.request import AudioOutput
+from pipelines.stereo import band_coherence, mono_of
 from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
 
 SUFFIXES = (".wav", ".flac", ".ogg")
@@ -36,6 +37,7 @@ class WrittenClip:
         brightness: spectral centroid, in Hz.
         guarded: its peak was lowered to avoid clipping.
         seam: of a loop, how rough its seam is (`pipelines.looping.seam_score`).
+        coherence: of two channels, how alike they are in three bands (`pipelines.stereo.band_coherence`).
     """
 
     audio: Path
@@ -45,6 +47,7 @@ class WrittenClip:
     brightness: float
     guarded: bool
     seam: float | None = None
+    coherence: tuple[float, ...] | None = None
 
 
 def check_writable(folder: Path, bytes_needed: int) -> None:
@@ -82,7 +85,8 @@ def write_clips(
     """
     written = []
     for row, (prompt, index) in enumerate(zip(output.prompts, output.indices, strict=True)):
-        waveform = np.asarray(output.waveforms[row].numpy(), dtype=np.float32)
+        made = output.waveforms[row]
+        waveform = np.asarray(mono_of(made).numpy(), dtype=np.float32)
         base = free_name(folder, clip_name(prompt, output.seed, index))
         facts = WrittenClip(
             audio=base.with_name(f"{base.name}.{kind}"),
@@ -91,7 +95,8 @@ def write_clips(
             loudness=round(loudness_db(waveform, output.sample_rate), 2),
             brightness=round(brightness_hz(waveform, output.sample_rate), 1),
             guarded=output.guarded[row],
-            seam=seam_score(output.waveforms[row], pipeline.autoencoder.mel) if output.settings["loop"] else None,
+            seam=seam_score(mono_of(made), pipeline.autoencoder.mel) if output.settings["loop"] else None,
+            coherence=tuple(band_coherence(made, output.sample_rate)) if made.ndim == 2 else None,
         )
         page = {**_page(facts, index, output, pipeline), "batch": batch_of(output, output.first_row + row, BATCH_CLIPS)}
         picture = base.with_name(f"{base.name}.png")
@@ -102,7 +107,7 @@ def write_clips(
             with write_aside(text) as aside:
                 aside.write_text(json.dumps(page, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             # The sound comes last: where it is, its page and picture are.
-            write_audio(facts.audio, waveform, output.sample_rate, as_comment(page))
+            write_audio(facts.audio, made.numpy(), output.sample_rate, as_comment(page))
         except BaseException:
             for path in (picture, text, facts.audio):
                 path.unlink(missing_ok=True)
@@ -161,6 +166,7 @@ def _page(facts: WrittenClip, index: int, output: AudioOutput, pipeline: TextToA
             "brightness": facts.brightness,
             "peak_guarded": facts.guarded,
             **({} if facts.seam is None else {"seam": round(facts.seam, 3)}),
+            **({} if facts.coherence is None else {"coherence": [round(value, 3) for value in facts.coherence]}),
         },
         "stages": pipeline.fingerprints,
         **({} if loss is None else {"adapter_loss": loss}),

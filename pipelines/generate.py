@@ -26,6 +26,7 @@ def generate(
     mix: str | None = None,
     glide: bool = False,
     loop: bool = False,
+    stereo: float = 0.0,
     morph: list[str] | None = None,
     morph_clips: int = 8,
     pitch: str | None = None,
@@ -72,6 +73,8 @@ def generate(
         mix: weights of the prompts, such as 0.7,0.3: they make one sound together.
         glide: the prompts follow each other within one sound.
         loop: the end leads into the beginning, without a seam; the length is rounded to what goes round.
+        stereo: width of a sound in two channels, such as 0.5 and up to 1; 0 is one channel. Both together are always
+            the one-channel sound.
         morph: two prompts, two seeds or two sound files; clips lead from the one to the other.
         morph_clips: how many.
         pitch: a note (C4), a frequency (440Hz) or a MIDI number (60).
@@ -128,7 +131,7 @@ def generate(
     pipeline = load_pipeline(model, autoencoder, diffusion, vocoder, vocoder_arguments, device, precision)
     settings = pipeline.settle(request)
     clips = len(jobs_of(request, settings, {}))
-    check_writable(out, int(clips * (settings["seconds"] * pipeline.sample_rate * 2 + 100_000)))
+    check_writable(out, int(clips * (settings["seconds"] * pipeline.sample_rate * 4 + 100_000)))
     say(
         f"seed {settings['seed']}: {clips} clips of {settings['seconds']:g} s, {settings['solver']}, "
         f"{settings['solver_steps']} solver steps"

@@ -30,6 +30,7 @@ NEUTRAL: dict[str, Any] = {
     "loop": False,
     "morph_clips": 0,
     "to_seed": None,
+    "stereo": 0.0,
     "edit": None,
 }
 

@@ -41,6 +41,7 @@ class Request:
         morph_clips: so many clips that lead from the first of two prompts to the second, from `seed` to `to_seed`, and
             from the sound of an edit to that which it leads toward; 0 is no morph.
         to_seed: of the last clip of a morph.
+        stereo: width of two channels, up to 1; 0 is one channel.
     """
 
     prompts: tuple[str, ...] = ()
@@ -68,6 +69,7 @@ class Request:
     loop: bool = False
     morph_clips: int = 0
     to_seed: int | None = None
+    stereo: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class AudioOutput:
     """Generated clips.
 
     Args:
-        waveforms: `(clips, samples)` in [-1, 1]; all clips of the first prompt come first.
+        waveforms: `(clips, samples)` in [-1, 1], of stereo `(clips, 2, samples)`; clips of the first prompt come first.
         sample_rate: in Hz.
         prompts: one per clip.
         indices: the i of (seed, i), one per clip.

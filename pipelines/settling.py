@@ -12,6 +12,7 @@ from latent_diffusion.guidance import GuidanceConfig
 from latent_diffusion.sampling import SamplerConfig
 from pipelines.bundle import Defaults
 from pipelines.request import Request
+from pipelines.stereo import check_width
 
 SHORTEST_SECONDS = 0.05
 LONGEST_SECONDS = 600.0
@@ -29,6 +30,7 @@ def settle(
         ValueError: names the setting, what was expected and what came.
     """
     check_prompts(request)
+    check_width(request.stereo)
     if isinstance(request.num_clips, bool) or request.num_clips < 1:
         raise ValueError(f"num_clips: expected at least 1, got {request.num_clips}")
     solver = request.solver or (defaults.solver if defaults.solver in solver_names else solver_names[0])
@@ -60,6 +62,7 @@ def settle(
         "loop": request.loop,
         "morph_clips": request.morph_clips,
         "to_seed": request.to_seed,
+        "stereo": float(request.stereo),
         "edit": request.edit.to_dict() if request.edit else None,
         "precision": str(precision).removeprefix("torch."),
         **{name: None if value is None else float(value) for name, value in numbers.items()},

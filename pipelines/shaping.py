@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pipelines.request import AudioOutput, Job
+from pipelines.stereo import widen
 
 PEAK_LIMIT = 0.99
 FADE_SECONDS = 0.01
@@ -21,25 +22,36 @@ def clip_noise(seed: int, index: int, channels: int, frames: int) -> Tensor:
     return torch.randn(channels, frames, generator=generator)
 
 
-def finish(waveforms: Tensor, sample_rate: int, fade_out: bool = True) -> tuple[Tensor, tuple[bool, ...]]:
-    """Guard the peak and end in a short fade.
+def finish(
+    waveforms: Tensor, sample_rate: int, fade_out: bool = True, stereo: float = 0.0
+) -> tuple[Tensor, tuple[bool, ...]]:
+    """Give the clips their width, guard the peak and end in a short fade.
 
     Args:
         waveforms: `(clips, samples)`.
         sample_rate: in Hz.
         fade_out: a loop has no end to fade.
+        stereo: width of two channels; 0 is one.
 
     Returns:
-        the clips, and for each whether its level was lowered.
+        the clips, `(clips, samples)` or `(clips, 2, samples)`, and for each whether its level was lowered.
     """
-    peaks = waveforms.abs().amax(dim=1, keepdim=True)
+    if stereo:
+        waveforms = widen(waveforms, sample_rate, stereo, circular=not fade_out)
+    peaks = waveforms.abs().flatten(1).amax(dim=1).view(-1, *[1] * (waveforms.ndim - 1))
+    guarded = tuple((peaks.flatten() > PEAK_LIMIT).tolist())
     waveforms = waveforms * torch.where(peaks > PEAK_LIMIT, PEAK_LIMIT / peaks.clamp(min=1e-9), 1.0)
     if not fade_out:
-        return waveforms, tuple((peaks[:, 0] > PEAK_LIMIT).tolist())
-    length = min(round(FADE_SECONDS * sample_rate), waveforms.shape[1])
+        return waveforms, guarded
+    length = min(round(FADE_SECONDS * sample_rate), waveforms.shape[-1])
     fade = torch.cos(torch.linspace(0.0, math.pi / 2, length)).square()
-    waveforms[:, -length:] *= fade
-    return waveforms, tuple((peaks[:, 0] > PEAK_LIMIT).tolist())
+    waveforms[..., -length:] *= fade
+    return waveforms, guarded
+
+
+def finish_as(settings: Mapping[str, Any], waveforms: Tensor, sample_rate: int) -> tuple[Tensor, tuple[bool, ...]]:
+    """`finish` as settled settings ask for it."""
+    return finish(waveforms, sample_rate, not settings["loop"], settings["stereo"])
 
 
 def clip_of(
@@ -56,7 +68,7 @@ def clip_of(
     """
     job = jobs[row]
     samples = round(job.seconds * sample_rate)
-    made, guarded = finish(waveforms[row : row + 1, :samples].clone(), sample_rate, not settings["loop"])
+    made, guarded = finish_as(settings, waveforms[row : row + 1, :samples].clone(), sample_rate)
     return AudioOutput(
         waveforms=made,
         sample_rate=sample_rate,

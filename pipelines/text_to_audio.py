@@ -27,7 +27,7 @@ from pipelines.morphing import job_noise
 from pipelines.request import AudioOutput, Job, Request, jobs_of
 from pipelines.resources import DEFAULT_BUNDLE, resource
 from pipelines.settling import SHORTEST_SECONDS, settle, started_sampler
-from pipelines.shaping import clip_of, finish
+from pipelines.shaping import clip_of, finish, finish_as
 from training.device import choose_device, choose_precision
 from vocoder.base import Vocoder, identity, licences_of
 from vocoder.checked import decode_checked
@@ -171,10 +171,10 @@ class TextToAudioPipeline:
         settings = self.settle(request)
         jobs = jobs_of(request, settings, {name: settings[name] for name in NUMBERS if settings[name] is not None})
         canvas = self.canvas(settings)
-        starts = range(0, len(jobs), BATCH_CLIPS)
-        pieces = [self.batch(jobs[start : start + BATCH_CLIPS], settings, on_step, canvas) for start in starts]
+        parts = [jobs[start : start + BATCH_CLIPS] for start in range(0, len(jobs), BATCH_CLIPS)]
+        pieces = [self.batch(part, settings, on_step, canvas) for part in parts]
         samples = round(settings["seconds"] * self.sample_rate)
-        waveforms, guarded = finish(torch.cat(pieces)[:, :samples], self.sample_rate, not settings["loop"])
+        waveforms, guarded = finish_as(settings, torch.cat(pieces)[:, :samples], self.sample_rate)
         return AudioOutput(
             waveforms=waveforms,
             sample_rate=self.sample_rate,
