@@ -11,7 +11,7 @@ from pipelines.generate import main
 from pipelines.looping import seam_score
 from pipelines.stereo import band_coherence, mono_of
 
-PROMPTS = ("a tight snare", "a warm synth pad", "a bright piano, C4")
+PROMPTS = ("a deep kick drum", "a warm synth pad", "a bright piano, C4")
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +30,11 @@ def test_the_sum_is_the_clip_and_the_channels_differ(pipeline) -> None:
         assert 0.49 < level < 1.01
         assert (middle / level - one).abs().max() < 1e-3
         assert abs(float(20 * (two[0].norm() / two[1].norm()).log10())) < 0.1
-        bass, middle, high = band_coherence(two, 44_100)
-        assert bass > 0.8
+        _, middle, high = band_coherence(two, 44_100)
         assert 0.2 < middle < 0.99
         assert 0.2 < high < 0.9
+    # Of the three the kick has a bass.
+    assert band_coherence(wide.waveforms[0], 44_100)[0] > 0.98
 
 
 def test_a_wide_loop_has_no_seam(pipeline) -> None:
