@@ -209,7 +209,7 @@ class LatentDiffusion(nn.Module):
             noise = noise * mask[:, None]
         prediction = Prediction(self.config.path, self.config.prediction)
         negative = negative or self.null_condition(len(condition))
-        network = self._whole(noise.shape[-1], loop) if mask is None else self._masked(mask)
+        network = self.whole_field(noise.shape[-1], loop) if mask is None else self._masked(mask)
         field = guided_field(network, condition, negative, sampler.guidance, prediction, mask)
         if watch is not None:
             unwhiten = self.spec.unwhiten
@@ -225,8 +225,13 @@ class LatentDiffusion(nn.Module):
         silence = torch.tensor(self.spec.silence, device=latents.device)[:, None]
         return torch.where(mask[:, None], latents, silence)
 
-    def _whole(self, frames: int, loop: bool) -> ConditionedField:
-        """The network on rows of one length, which may be longer than what it sees at once."""
+    def whole_field(self, frames: int, loop: bool) -> ConditionedField:
+        """The network on whitened rows of one length, which may be longer than what it sees at once.
+
+        Args:
+            frames: latent frames of the rows.
+            loop: the last leads into the first.
+        """
         if loop:
             return looped_field(self._masked(None), self.window_frames, LOOP_MARGIN)
         return windowed_field(self._masked(None), self.window_frames, self.window_frames // 4)

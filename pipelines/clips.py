@@ -98,7 +98,7 @@ def write_clips(
             seam=seam_score(mono_of(made), pipeline.autoencoder.mel) if output.settings["loop"] else None,
             coherence=tuple(band_coherence(made, output.sample_rate)) if made.ndim == 2 else None,
         )
-        page = {**_page(facts, index, output, pipeline), "batch": batch_of(output, output.first_row + row, BATCH_CLIPS)}
+        page = {**_page(facts, index, output, pipeline), "batch": batch_of(output, output.rows[row], BATCH_CLIPS)}
         picture = base.with_name(f"{base.name}.png")
         text = base.with_name(f"{base.name}.json")
         try:

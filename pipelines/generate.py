@@ -42,6 +42,7 @@ def generate(
     model: Path | None = None,
     seconds: float | None = None,
     num_clips: int = 1,
+    best_of: int = 1,
     seed: int | None = None,
     guidance_scale: float | None = None,
     guidance_interval: str | None = None,
@@ -91,6 +92,7 @@ def generate(
         seconds: length of each clip, up to 600; from the bundle when left out. What is longer than the model was
             trained on is made window by window.
         num_clips: clips per prompt.
+        best_of: make so many for each clip that is asked for, and keep those that fit their prompt best.
         seed: clip i of seed K is always the same clip; random, recorded and printed when left out.
         guidance_scale: how strongly the prompt is followed; 1 is off.
         guidance_interval: from when to when, as 0.1:0.8; 0 is noise, 1 the finished sound.
@@ -132,8 +134,9 @@ def generate(
     settings = pipeline.settle(request)
     clips = len(jobs_of(request, settings, {}))
     check_writable(out, int(clips * (settings["seconds"] * pipeline.sample_rate * 4 + 100_000)))
+    kept = f", one of {best_of} kept" if best_of > 1 else ""
     say(
-        f"seed {settings['seed']}: {clips} clips of {settings['seconds']:g} s, {settings['solver']}, "
+        f"seed {settings['seed']}: {clips} clips of {settings['seconds']:g} s{kept}, {settings['solver']}, "
         f"{settings['solver_steps']} solver steps"
     )
     from dataclasses import replace

@@ -31,6 +31,7 @@ NEUTRAL: dict[str, Any] = {
     "morph_clips": 0,
     "to_seed": None,
     "stereo": 0.0,
+    "best_of": 1,
     "edit": None,
 }
 

@@ -42,6 +42,7 @@ class Request:
             from the sound of an edit to that which it leads toward; 0 is no morph.
         to_seed: of the last clip of a morph.
         stereo: width of two channels, up to 1; 0 is one channel.
+        best_of: so many tries for each clip, of which those that fit the prompt best are kept.
     """
 
     prompts: tuple[str, ...] = ()
@@ -70,6 +71,7 @@ class Request:
     morph_clips: int = 0
     to_seed: int | None = None
     stereo: float = 0.0
+    best_of: int = 1
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class AudioOutput:
         settings: everything that decided the sound, as plain containers.
         guarded: per clip, whether its peak was lowered to avoid clipping.
         jobs: per clip that was computed, what was asked for.
-        first_row: which of the jobs the first clip is.
+        rows: per clip, which of the jobs it is.
     """
 
     waveforms: Tensor
@@ -119,11 +121,11 @@ class AudioOutput:
     settings: dict[str, Any]
     guarded: tuple[bool, ...] = field(default=())
     jobs: tuple[Job, ...] = field(default=())
-    first_row: int = 0
+    rows: tuple[int, ...] = ()
 
 
 def jobs_of(request: Request, settings: Mapping[str, Any], numbers: Mapping[str, float]) -> list[Job]:
-    """The clips that a request asks for: each prompt `num_clips` times, all prompts together, or those of a morph.
+    """The clips to make: each prompt `num_clips` times `best_of` times, all prompts together, or those of a morph.
 
     Args:
         request: what is asked for.
@@ -141,5 +143,5 @@ def jobs_of(request: Request, settings: Mapping[str, Any], numbers: Mapping[str,
     return [
         Job(text, index, settings["seconds"], settings["label"], numbers, request.prompts if together else ())
         for text in texts
-        for index in range(request.num_clips)
+        for index in range(request.num_clips * request.best_of)
     ]

@@ -11,6 +11,7 @@ import torch
 from latent_diffusion.guidance import GuidanceConfig
 from latent_diffusion.sampling import SamplerConfig
 from pipelines.bundle import Defaults
+from pipelines.ranking import check_best_of
 from pipelines.request import Request
 from pipelines.stereo import check_width
 
@@ -31,6 +32,7 @@ def settle(
     """
     check_prompts(request)
     check_width(request.stereo)
+    check_best_of(request)
     if isinstance(request.num_clips, bool) or request.num_clips < 1:
         raise ValueError(f"num_clips: expected at least 1, got {request.num_clips}")
     solver = request.solver or (defaults.solver if defaults.solver in solver_names else solver_names[0])
@@ -63,6 +65,7 @@ def settle(
         "morph_clips": request.morph_clips,
         "to_seed": request.to_seed,
         "stereo": float(request.stereo),
+        "best_of": request.best_of,
         "edit": request.edit.to_dict() if request.edit else None,
         "precision": str(precision).removeprefix("torch."),
         **{name: None if value is None else float(value) for name, value in numbers.items()},

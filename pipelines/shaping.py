@@ -66,17 +66,32 @@ def clip_of(
         settings: of all of them.
         sample_rate: in Hz.
     """
-    job = jobs[row]
-    samples = round(job.seconds * sample_rate)
-    made, guarded = finish_as(settings, waveforms[row : row + 1, :samples].clone(), sample_rate)
+    own = {**settings, "seconds": jobs[row].seconds, "label": jobs[row].label}
+    return output_of(waveforms, jobs, [row], own, sample_rate)
+
+
+def output_of(
+    waveforms: Tensor, jobs: Sequence[Job], rows: Sequence[int], settings: Mapping[str, Any], sample_rate: int
+) -> AudioOutput:
+    """Some of the clips that were made, finished.
+
+    Args:
+        waveforms: `(jobs, samples)`, at least as long as the settings say.
+        jobs: one for each waveform.
+        rows: which are wanted.
+        settings: of all of them.
+        sample_rate: in Hz.
+    """
+    samples = round(settings["seconds"] * sample_rate)
+    made, guarded = finish_as(settings, waveforms[list(rows), :samples], sample_rate)
     return AudioOutput(
         waveforms=made,
         sample_rate=sample_rate,
-        prompts=(job.prompt,),
-        indices=(job.index,),
+        prompts=tuple(jobs[row].prompt for row in rows),
+        indices=tuple(jobs[row].index for row in rows),
         seed=settings["seed"],
-        settings={**settings, "seconds": job.seconds, "label": job.label},
+        settings=dict(settings),
         guarded=guarded,
         jobs=tuple(jobs),
-        first_row=row,
+        rows=tuple(rows),
     )

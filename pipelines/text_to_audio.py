@@ -24,10 +24,11 @@ from pipelines.decoding import decode_clip, decode_long, decode_loop
 from pipelines.editing import Canvas, open_canvas
 from pipelines.looping import loop_seconds
 from pipelines.morphing import job_noise
+from pipelines.ranking import best_rows, evidence
 from pipelines.request import AudioOutput, Job, Request, jobs_of
 from pipelines.resources import DEFAULT_BUNDLE, resource
 from pipelines.settling import SHORTEST_SECONDS, settle, started_sampler
-from pipelines.shaping import clip_of, finish, finish_as
+from pipelines.shaping import clip_of, finish, output_of
 from training.device import choose_device, choose_precision
 from vocoder.base import Vocoder, identity, licences_of
 from vocoder.checked import decode_checked
@@ -172,19 +173,14 @@ class TextToAudioPipeline:
         jobs = jobs_of(request, settings, {name: settings[name] for name in NUMBERS if settings[name] is not None})
         canvas = self.canvas(settings)
         parts = [jobs[start : start + BATCH_CLIPS] for start in range(0, len(jobs), BATCH_CLIPS)]
-        pieces = [self.batch(part, settings, on_step, canvas) for part in parts]
-        samples = round(settings["seconds"] * self.sample_rate)
-        waveforms, guarded = finish_as(settings, torch.cat(pieces)[:, :samples], self.sample_rate)
-        return AudioOutput(
-            waveforms=waveforms,
-            sample_rate=self.sample_rate,
-            prompts=tuple(job.prompt for job in jobs),
-            indices=tuple(job.index for job in jobs),
-            seed=settings["seed"],
-            settings=settings,
-            guarded=guarded,
-            jobs=tuple(jobs),
-        )
+        latents = [self.latents(part, settings, on_step, canvas) for part in parts]
+        waveforms = torch.cat([self.sound(part, settings) for part in latents])
+        rows: Sequence[int] = range(len(jobs))
+        if settings["best_of"] > 1:
+            batches = zip(latents, parts, strict=True)
+            scores = [score for batch in batches for score in evidence(self.diffusion, *batch, settings)]
+            rows = best_rows(jobs, scores, request.num_clips)
+        return output_of(waveforms, jobs, rows, settings, self.sample_rate)
 
     def canvas(self, settings: dict[str, Any]) -> Canvas | None:
         """What settled settings start from; see `pipelines.editing.open_canvas`."""
@@ -237,7 +233,11 @@ class TextToAudioPipeline:
         canvas: Canvas | None = None,
     ) -> Tensor:
         """Clips of a batch, unfinished, as long as the longest of them, `(clips, samples)`, on the CPU."""
-        latents = self.latents(jobs, settings, on_step, canvas)
+        return self.sound(self.latents(jobs, settings, on_step, canvas), settings)
+
+    @torch.inference_mode()
+    def sound(self, latents: Tensor, settings: dict[str, Any]) -> Tensor:
+        """Raw latents of a batch to its clips, unfinished, `(clips, samples)`, on the CPU."""
         if settings["loop"]:
             made = decode_loop(latents, self.autoencoder, self.vocoder, self.vocode, self.precision)
         elif latents.shape[-1] > self.diffusion.window_frames and hasattr(self.vocoder, "receptive_field"):

@@ -57,7 +57,7 @@ def watch_clip(pipeline: TextToAudioPipeline, output: AudioOutput) -> Watch:
         output: of it.
     """
     watch = Watch()
-    job = output.jobs[output.first_row]
+    job = output.jobs[output.rows[0]]
     pipeline.latents([job], output.settings, None, pipeline.canvas(output.settings), watch.see)
     return watch
 

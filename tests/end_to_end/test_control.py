@@ -138,6 +138,7 @@ def test_again_makes_the_same_samples_in_every_mode(sources, tmp_path, capsys, k
         ["--init_audio", source, "--mask", "0.05:0.1", "--prompt", "a snare", "--shift", "2"],
         ["--init_audio", source, "--extend_after", "0.3", "--prompt", "a snare", "--guidance_parallel", "0"],
         ["--prompt", "a pad", "--seconds", "0.4", "--stereo", "0.5"],
+        ["--prompt", "a pad", "--prompt", "a kick", "--seconds", "0.4", "--best_of", "3"],
     ]
     for number, mode in enumerate(modes):
         out = tmp_path / str(number)
