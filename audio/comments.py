@@ -35,6 +35,21 @@ def append_wav_comment(path: Path, text: str) -> None:
         file.write(struct.pack("<I", size))
 
 
+def wav_header(sample_rate: int, samples: int, text: str) -> bytes:
+    """The beginning of a 16-bit mono WAV that will have so many samples, with a comment before them.
+
+    Args:
+        sample_rate: in Hz.
+        samples: that follow.
+        text: any.
+    """
+    form = struct.pack("<HHIIHH", 1, 1, sample_rate, 2 * sample_rate, 2, 16)
+    chunks = _entry(b"fmt ", form) + _entry(b"LIST", INFO + _entry(COMMENT, text.encode("utf-8") + b"\0"))
+    data = b"data" + struct.pack("<I", 2 * samples)
+    size = len(b"WAVE") + len(chunks) + len(data) + 2 * samples
+    return b"RIFF" + struct.pack("<I", size) + b"WAVE" + chunks + data
+
+
 def read_comment(path: Path) -> str:
     """The comment of a sound file; empty where there is none.
 

@@ -12,6 +12,7 @@ from audio.mel import LogMelSpectrogram, MelConfig
 from autoencoder.losses import MelVAELoss, frame_weights, log_mel_error, vae_loss
 from autoencoder.model import MelVAE, MelVAEConfig
 from autoencoder.principal import BlockMoments, frame_blocks, start_at_principal_components
+from training.checkpoint import load_stage
 from training.module import StageTraining
 from training.previews import log_audio, log_mel_images
 from training.schedule import OptimiserConfig, ScheduleConfig
@@ -56,6 +57,9 @@ class MelVAETraining(StageTraining):
         self.front_end = LogMelSpectrogram(mel)
         self.warm_start()
         self.model.encoder.requires_grad_(not freeze_encoder)
+        if freeze_encoder and self.init_from is not None:
+            record, _ = load_stage(self.init_from, self.kind)
+            self.frozen_parts = {"encoder": record.parts["encoder"]}
 
     def stage_config(self) -> dict[str, Any]:
         """Mel contract and sizes."""

@@ -155,11 +155,7 @@ def _page(facts: WrittenClip, index: int, output: AudioOutput, pipeline: TextToA
     # A vocoder behind a mel adapter says how far the adapted mel is off, in nats.
     loss = getattr(pipeline.vocoder, "adapter_loss", None)
     return {
-        "prompt": facts.prompt,
-        "seed": output.seed,
-        "clip": index,
-        "sample_rate": output.sample_rate,
-        "settings": telling(output.settings),
+        **origin(facts.prompt, index, output.settings, pipeline),
         "measured": {
             "seconds": round(facts.seconds, 4),
             "loudness": facts.loudness,
@@ -168,8 +164,19 @@ def _page(facts: WrittenClip, index: int, output: AudioOutput, pipeline: TextToA
             **({} if facts.seam is None else {"seam": round(facts.seam, 3)}),
             **({} if facts.coherence is None else {"coherence": [round(value, 3) for value in facts.coherence]}),
         },
-        "stages": pipeline.fingerprints,
         **({} if loss is None else {"adapter_loss": loss}),
+    }
+
+
+def origin(prompt: str, index: int, settings: dict[str, Any], pipeline: TextToAudioPipeline) -> dict[str, Any]:
+    """What is known of a clip before it is made."""
+    return {
+        "prompt": prompt,
+        "seed": settings["seed"],
+        "clip": index,
+        "sample_rate": pipeline.sample_rate,
+        "settings": telling(settings),
+        "stages": pipeline.fingerprints,
         "licences": list(pipeline.licences),
         "versions": versions(),
     }

@@ -60,6 +60,7 @@ def generate(
     vocoder_arguments: dict[str, Any] | None = None,
     out: Path = Path("out"),
     format: Literal["wav", "flac", "ogg"] = "wav",
+    stream: Literal["wav", "pcm"] | None = None,
     plot: bool = True,
     watch: bool = False,
     device: Device = "auto",
@@ -110,6 +111,8 @@ def generate(
         vocoder_arguments: of a vocoder named by import path; written --vocoder.NAME VALUE.
         out: folder to write into.
         format: of the sound files.
+        stream: send one clip to standard output while it is being made, as a WAV or as bare 16-bit samples; nothing
+            is written into --out.
         plot: write a spectrogram picture of each clip.
         watch: write how the first clip came out of noise, as a strip of spectrograms and as sound.
         device: where to compute.
@@ -131,6 +134,9 @@ def generate(
     from pipelines.request import jobs_of
 
     pipeline = load_pipeline(model, autoencoder, diffusion, vocoder, vocoder_arguments, device, precision)
+    if stream is not None:
+        stream_out(pipeline, request, stream, watch)
+        return
     settings = pipeline.settle(request)
     clips = len(jobs_of(request, settings, {}))
     check_writable(out, int(clips * (settings["seconds"] * pipeline.sample_rate * 4 + 100_000)))
@@ -146,6 +152,26 @@ def generate(
     with solver_bar(pipeline, clips, settings) as on_step:
         output = pipeline.run(replace(request, seed=settings["seed"]), on_step)
     deliver(output, pipeline, out, format, plot, watch)
+
+
+def stream_out(pipeline: Any, request: Any, kind: str, watch: bool) -> None:  # noqa: ANN401 (imported late)
+    """Send a clip to standard output, and tell the pace on standard error.
+
+    Raises:
+        ValueError: a setting out of its range, or one that no stream can have.
+    """
+    import time
+
+    from pipelines.live import write_stream
+
+    if watch:
+        raise ValueError("--stream and --watch contradict each other: a stream is made stretch by stretch")
+    began = time.perf_counter()
+
+    def tell(seconds: float) -> None:
+        say(f"{seconds:.1f} s of sound after {time.perf_counter() - began:.1f} s")
+
+    write_stream(pipeline, request, kind, tell)
 
 
 def deliver(

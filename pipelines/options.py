@@ -116,8 +116,14 @@ def once_more(options: Mapping[str, Any]) -> None:
     check_stages(page, pipeline.fingerprints)
     if len(jobs) > 1:
         say(f"made with {len(jobs) - 1} others at once: all of them are computed, one is written")
+    if settings["stream"]:
+        from pipelines.live import live_output
+
+        output = live_output(pipeline, jobs[row], settings)
+    else:
+        output = pipeline.one_of(jobs, row, settings)
     deliver(
-        pipeline.one_of(jobs, row, settings),
+        output,
         pipeline,
         options["out"],
         options["format"],

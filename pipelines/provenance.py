@@ -32,6 +32,7 @@ NEUTRAL: dict[str, Any] = {
     "to_seed": None,
     "stereo": 0.0,
     "best_of": 1,
+    "stream": False,
     "edit": None,
 }
 
@@ -39,7 +40,7 @@ NEUTRAL: dict[str, Any] = {
 def batch_of(output: AudioOutput, row: int, batch_clips: int) -> dict[str, Any]:
     """The clips that were computed together with one, and its place among them, as plain containers."""
     start = row - row % batch_clips
-    return {"row": row - start, "jobs": [_job(job) for job in output.jobs[start : start + batch_clips]]}
+    return {"row": row - start, "jobs": [job_page(job) for job in output.jobs[start : start + batch_clips]]}
 
 
 def jobs_from(page: Mapping[str, Any]) -> tuple[list[Job], int]:
@@ -132,5 +133,6 @@ def check_stages(page: Mapping[str, Any], fingerprints: Mapping[str, str]) -> No
         raise ValueError(f"again: it was made by another model: {told}; name that one with --model or --vocoder")
 
 
-def _job(job: Job) -> dict[str, Any]:
+def job_page(job: Job) -> dict[str, Any]:
+    """A job as plain containers."""
     return {**asdict(job), "numbers": dict(job.numbers), "parts": list(job.parts)}

@@ -93,7 +93,10 @@ def seal_checkpoint(checkpoint: dict[str, Any]) -> None:
     if RECORD_KEY not in checkpoint:
         return
     record = StageRecord(**checkpoint[RECORD_KEY])
-    checkpoint[RECORD_KEY] = record.sealed(stage_weights(checkpoint["state_dict"])).to_dict()
+    sealed = record.sealed(stage_weights(checkpoint["state_dict"]))
+    # A frozen part is the one it came from, also where that was released in 16 bits and its digits are no longer all.
+    frozen = {name: fingerprint for name, fingerprint in record.parts.items() if fingerprint}
+    checkpoint[RECORD_KEY] = replace(sealed, parts={**sealed.parts, **frozen}).to_dict()
 
 
 def stage_weights(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -21,7 +21,6 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
-    EMAWeightAveraging,
     ModelCheckpoint,
     RichProgressBar,
     Timer,
@@ -32,6 +31,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from audio.files import write_aside
+from training.averaging import EMAWeightAveraging
 from training.checkpoint import load_checkpoint, seal_checkpoint
 from training.command import answer, one_line, say
 from training.data import StageData

@@ -45,6 +45,8 @@ class StageTraining(LightningModule):
         self.optimiser_config = optimiser
         self.schedule_config = schedule
         self.init_from = Path(init_from) if init_from else None
+        # Fingerprints of named parts that do not learn.
+        self.frozen_parts: dict[str, str] = {}
         self.batches_done = 0
         self.seconds_done = 0.0
         self._last_tick: float | None = None
@@ -108,7 +110,7 @@ class StageTraining(LightningModule):
         checkpoint[RECORD_KEY] = StageRecord(
             kind=self.kind,
             config=self.stage_config(),
-            parts=dict.fromkeys(self.parts, ""),
+            parts={**dict.fromkeys(self.parts, ""), **self.frozen_parts},
             lineage=dict(getattr(data, "lineage", {})),
             licences=list(getattr(data, "licences", [])),
             training={

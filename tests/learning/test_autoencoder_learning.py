@@ -13,7 +13,7 @@ from autoencoder.encode import main as encode_main
 from autoencoder.losses import MelVAELoss, frame_weights, log_mel_error, vae_loss
 from autoencoder.model import MelVAE, MelVAEConfig
 from autoencoder.training import MelVAETraining
-from training.checkpoint import load_checkpoint, load_stage
+from training.checkpoint import load_checkpoint, load_stage, save_stage
 from training.cli import run_stage
 from training.data import AudioData
 
@@ -99,6 +99,25 @@ def test_resuming_equals_not_having_stopped_and_latents_follow(
     expected = network.encode(LogMelSpectrogram(network.mel)(padded[None])).mean[0, :, : inside.frames]
     got = latents.mean[:, inside.start : inside.start + inside.frames].float()
     assert (got - expected).abs().max() < 5e-3 * float(expected.abs().max())
+
+
+def test_a_frozen_encoder_stays_what_it_was_and_so_do_its_latents(
+    sonic_pi_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fit(sonic_pi_folder, tmp_path / "first", 3, monkeypatch) == 0
+    record, weights = load_stage(tmp_path / "first" / "best.ckpt", "autoencoder")
+    # A released stage has lost the last digits of its weights, and is still the same encoder.
+    released = tmp_path / "released.safetensors"
+    save_stage(released, record, weights, torch.float16)
+    kept = load_stage(released, "autoencoder")[1]
+    options = ["--model.init_from", str(released), "--model.freeze_encoder", "true", "--ema.decay", "0.9"]
+    assert fit(sonic_pi_folder, tmp_path / "second", 6, monkeypatch, *options) == 0
+    after, moved = load_stage(tmp_path / "second" / "last.ckpt", "autoencoder")
+    assert after.parts == record.parts
+    assert after.fingerprint != record.fingerprint
+    same = {name: torch.equal(moved[name], kept[name]) for name in kept}
+    assert all(equal for name, equal in same.items() if name.startswith("encoder."))
+    assert not all(equal for name, equal in same.items() if name.startswith("decoder."))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,267 @@
+"""A clip as it is made: sound comes out while the rest is still noise, and memory does not grow with the length.
+
+The clip is made in stretches of 1, 2, 4, 8 and then always 16 seconds. Each sees the end of what is settled, which is
+held as it is, and some of what lies beyond it, which is thrown away: a model ends its sounds where its sight ends.
+
+    | settled        | held | stretch                  | thrown away |
+                     <-------- solved together, window by window --->
+
+Latents go to sound by the streaming decoder. The noise of a latent frame depends on its number alone, so the same seed
+gives the same clip. It is another clip than the one that is made at once: there no frame is settled before another.
+"""
+
+import hashlib
+import io
+import math
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import soundfile
+import torch
+from torch import Tensor
+
+from audio.comments import wav_header
+from latent_diffusion.conditioning import Condition
+from latent_diffusion.guidance import Mixture
+from pipelines.clips import origin
+from pipelines.conditions import conditions_of
+from pipelines.provenance import as_comment, job_page
+from pipelines.request import AudioOutput, Job, Request, jobs_of
+from pipelines.settling import sampler_of
+from pipelines.shaping import FADE_SECONDS, PEAK_LIMIT
+from pipelines.streaming import StreamingDecoder
+from pipelines.text_to_audio import NUMBERS, TextToAudioPipeline
+
+FIRST_SECONDS, LONGEST_SECONDS = 1.0, 16.0
+HELD_SECONDS, BEYOND_SECONDS = 0.5, 3.0
+NOISE_FRAMES = 64
+BLOCK_FRAMES = 32
+RAMP_SECONDS = 0.05
+
+
+def check_live(request: Request) -> None:
+    """Refuse what needs the whole clip before any of it is settled.
+
+    Raises:
+        ValueError: names it.
+    """
+    for name, given in (
+        ("init_audio", request.edit is not None),
+        ("loop", request.loop),
+        ("morph", bool(request.morph_clips)),
+        ("best_of", request.best_of != 1),
+        ("num_clips", request.num_clips != 1),
+        ("stereo", bool(request.stereo)),
+        ("several prompts", len(request.prompts) > 1 and not (request.mix or request.glide)),
+    ):
+        if given:
+            raise ValueError(f"stream and {name} contradict each other: a stream is one clip that goes on")
+
+
+def live_job(pipeline: TextToAudioPipeline, request: Request) -> tuple[Job, dict[str, Any]]:
+    """The one clip of a request, and its settled settings.
+
+    Raises:
+        ValueError: a setting out of its range, or one that no stream can have.
+    """
+    check_live(request)
+    if not hasattr(pipeline.vocoder, "receptive_field"):
+        raise ValueError("stream: this vocoder hears the whole clip; take one that has receptive_field()")
+    settings = {**pipeline.settle(request), "stream": True}
+    numbers = {name: settings[name] for name in NUMBERS if settings[name] is not None}
+    return jobs_of(request, settings, numbers)[0], settings
+
+
+def stream(pipeline: TextToAudioPipeline, prompts: str | tuple[str, ...], **settings: Any) -> Iterator[Tensor]:  # noqa: ANN401
+    """Sound as it is made.
+
+    Args:
+        pipeline: makes it.
+        prompts: one, or several with `mix` or `glide`.
+        settings: the further fields of `Request`.
+
+    Yields:
+        pieces `(samples,)` in [-1, 1], which follow each other.
+
+    Raises:
+        ValueError: a setting out of its range, or one that no stream can have.
+    """
+    texts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
+    job, settled = live_job(pipeline, Request(prompts=texts, **settings))
+    return pieces(pipeline, job, settled)
+
+
+def pieces(pipeline: TextToAudioPipeline, job: Job, settings: dict[str, Any]) -> Iterator[Tensor]:
+    """The same of a settled job."""
+    rate = pipeline.sample_rate
+    return Guard(rate, round(job.seconds * rate)).run(_decoded(pipeline, job, settings))
+
+
+def live_output(pipeline: TextToAudioPipeline, job: Job, settings: dict[str, Any]) -> AudioOutput:
+    """A whole stream, gathered: for what needs the file, such as making it again."""
+    waveform = torch.cat(list(pieces(pipeline, job, settings)))
+    return AudioOutput(
+        waveforms=waveform[None],
+        sample_rate=pipeline.sample_rate,
+        prompts=(job.prompt,),
+        indices=(job.index,),
+        seed=settings["seed"],
+        settings=settings,
+        guarded=(False,),
+        jobs=(job,),
+        rows=(0,),
+    )
+
+
+def stretches(total: int, rate: float) -> Iterator[tuple[int, int]]:
+    """First and last latent frame of each stretch.
+
+    Args:
+        total: latent frames of the clip.
+        rate: of them a second.
+    """
+    start, seconds = 0, FIRST_SECONDS
+    while start < total:
+        end = min(total, start + round(seconds * rate))
+        # A remainder shorter than a first stretch is not worth a solver's run of its own.
+        end = total if total - end < round(FIRST_SECONDS * rate) else end
+        yield start, end
+        start, seconds = end, min(2.0 * seconds, LONGEST_SECONDS)
+
+
+def frame_noise(seed: int, index: int, channels: int, start: int, end: int) -> Tensor:
+    """Noise of latent frames `start` to `end`, `(channels, frames)`: each block of frames has a seed of its own."""
+    blocks = range(start // NOISE_FRAMES, -(-end // NOISE_FRAMES))
+    drawn = []
+    for block in blocks:
+        digest = hashlib.sha256(f"{seed}:{index}:{block}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        drawn.append(torch.randn(channels, NOISE_FRAMES, generator=generator))
+    first = start - blocks[0] * NOISE_FRAMES
+    return torch.cat(drawn, dim=1)[:, first : first + end - start]
+
+
+@torch.inference_mode()
+def latent_stretches(pipeline: TextToAudioPipeline, job: Job, settings: dict[str, Any]) -> Iterator[Tensor]:
+    """Raw latents `(1, channels, latent_frames)` in the order of time, stretch by stretch."""
+    diffusion, spec = pipeline.diffusion, pipeline.diffusion.spec
+    total = spec.num_latent_frames(job.seconds)
+    said, negative = conditions_of(diffusion, [job], settings, total)
+    sampler = sampler_of(settings)
+    settled = torch.zeros(1, spec.channels, 0, device=diffusion.device)
+    for start, end in stretches(total, spec.latent_rate):
+        first = start - settled.shape[-1]
+        last = min(total, end + round(BEYOND_SECONDS * spec.latent_rate))
+        noise = frame_noise(settings["seed"], job.index, spec.channels, first, last)[None].to(diffusion.device)
+        given, kept = None, None
+        if start:
+            given = torch.cat([settled, settled.new_zeros(1, spec.channels, last - start)], dim=-1)
+            kept = (torch.arange(first, last, device=diffusion.device) < start)[None]
+        made = diffusion.sample(noise, _part(said, first, last), sampler, start=given, kept=kept, negative=negative)
+        fresh = made[..., start - first : end - first]
+        settled = torch.cat([settled, fresh], dim=-1)[..., -round(HELD_SECONDS * spec.latent_rate) :]
+        yield fresh
+
+
+def _part(said: Condition | Mixture, first: int, last: int) -> Condition | Mixture:
+    """The condition of some of the frames: weights that change along time are cut."""
+    if not isinstance(said, Mixture):
+        return said
+    weights = tuple(
+        weight[..., first:last] if weight.ndim and weight.shape[-1] > 1 else weight for weight in said.weights
+    )
+    return replace(said, weights=weights)
+
+
+@torch.inference_mode()
+def _decoded(pipeline: TextToAudioPipeline, job: Job, settings: dict[str, Any]) -> Iterator[Tensor]:
+    """Sound of the stretches, unguarded, `(samples,)` each."""
+    decoder = StreamingDecoder(pipeline.autoencoder, pipeline.vocoder, BLOCK_FRAMES)
+    for latents in latent_stretches(pipeline, job, settings):
+        yield decoder.push(latents)[0].float().cpu()
+    yield decoder.finish()[0].float().cpu()
+
+
+class Guard:
+    """Keeps a stream below full scale and ends it: its level falls where it must, over 50 ms, and never rises again.
+
+    Args:
+        sample_rate: in Hz.
+        samples: of the whole stream; what comes beyond is left out.
+    """
+
+    def __init__(self, sample_rate: int, samples: int) -> None:
+        self.ramp = round(RAMP_SECONDS * sample_rate)
+        self.fade = min(samples, round(FADE_SECONDS * sample_rate))
+        self.left = samples
+        self.gain = 1.0
+
+    def run(self, given: Iterator[Tensor]) -> Iterator[Tensor]:
+        """Pieces of sound, guarded: the last of each waits for the next, whose peak it may have to lead to."""
+        waiting = torch.zeros(0)
+        for piece in given:
+            fresh = piece[: self.left]
+            self.left -= len(fresh)
+            if not len(fresh):
+                continue
+            peak = float(fresh.abs().max()) * self.gain
+            wanted = self.gain * min(1.0, PEAK_LIMIT / max(peak, 1e-9))
+            # What waits has the old gain and leads over to the new one.
+            waiting = waiting * torch.linspace(1.0, wanted / self.gain, len(waiting))
+            self.gain = wanted
+            whole = torch.cat([waiting, fresh * self.gain])
+            keep = max(0, len(whole) - max(self.ramp, self.fade))
+            if keep:
+                yield whole[:keep]
+            waiting = whole[keep:]
+        if len(waiting):
+            fade = torch.cos(torch.linspace(0.0, math.pi / 2, min(self.fade, len(waiting)))).square()
+            waiting[len(waiting) - len(fade) :] *= fade
+            yield waiting
+
+
+def pcm(piece: Tensor) -> bytes:
+    """Samples as 16-bit numbers, little end first, rounded as in our files."""
+    raw = io.BytesIO()
+    soundfile.write(raw, piece.numpy(), 1, format="RAW", subtype="PCM_16", endian="LITTLE")
+    return raw.getvalue()
+
+
+def live_page(pipeline: TextToAudioPipeline, job: Job, settings: dict[str, Any]) -> dict[str, Any]:
+    """How a stream is made, as a file's comment tells it; nothing of it is measured yet."""
+    page = origin(job.prompt, job.index, settings, pipeline)
+    return {**page, "batch": {"row": 0, "jobs": [job_page(job)]}}
+
+
+def write_stream(
+    pipeline: TextToAudioPipeline,
+    request: Request,
+    kind: str,
+    tell: Callable[[float], None] = lambda _: None,
+) -> None:
+    """Send a clip to standard output as it is made, as 16-bit mono.
+
+    Args:
+        pipeline: makes it.
+        request: of one clip.
+        kind: `wav`, with a header that tells how it was made, or `pcm`, samples alone.
+        tell: told the seconds that are out.
+
+    Raises:
+        ValueError: a setting out of its range, or one that no stream can have.
+    """
+    job, settings = live_job(pipeline, request)
+    out, rate, done = sys.stdout.buffer, pipeline.sample_rate, 0
+    try:
+        if kind == "wav":
+            out.write(wav_header(rate, round(job.seconds * rate), as_comment(live_page(pipeline, job, settings))))
+        for piece in pieces(pipeline, job, settings):
+            out.write(pcm(piece))
+            out.flush()
+            done += len(piece)
+            tell(done / rate)
+    except BrokenPipeError:
+        # The listener has gone: that is how streams end.
+        sys.stdout = None

@@ -1,0 +1,83 @@
+"""Streams of the bundled model: sound comes before the clip is done, its file makes the same again."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from pipelines import TextToAudioPipeline
+from pipelines.generate import main
+from pipelines.live import stream
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = ["--prompt", "a warm synth pad, C3", "--seconds", "7", "--seed", "3", "--solver_steps", "6", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def streamed(tmp_path_factory) -> Path:
+    """A WAV as it comes out of the command."""
+    path = tmp_path_factory.mktemp("live") / "stream.wav"
+    with path.open("wb") as out:
+        command = [sys.executable, str(ROOT / "generate.py"), *WORDS, "--stream", "wav"]
+        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"s of sound after" in done.stderr
+    return path
+
+
+def test_a_stream_is_a_clip_of_its_length(streamed) -> None:
+    sound, rate = soundfile.read(streamed)
+    assert (len(sound), rate) == (7 * 44_100, 44_100)
+    assert 0.01 < np.abs(sound).max() <= 0.9901
+
+
+def test_again_makes_the_same_samples(streamed, tmp_path) -> None:
+    # In a process of its own, as the stream was: sums depend on how many threads share them.
+    options = ["--again", str(streamed), "--out", str(tmp_path), "--plot", "false", "--device", "cpu"]
+    done = subprocess.run([sys.executable, str(ROOT / "generate.py"), *options], capture_output=True, check=True)
+    again = done.stdout.decode().strip()
+    assert np.array_equal(soundfile.read(streamed)[0], soundfile.read(again)[0])
+
+
+def test_sound_comes_in_pieces_and_borders_are_no_jumps() -> None:
+    pipeline = TextToAudioPipeline.from_pretrained(device="cpu")
+    asked: list[int] = []
+    sample = pipeline.diffusion.sample
+    pipeline.diffusion.sample = lambda noise, *rest, **more: (
+        asked.append(noise.shape[-1])
+        or sample(  # type: ignore
+            noise, *rest, **more
+        )
+    )
+    pieces, solved = [], []
+    for piece in stream(pipeline, "a warm synth pad, C3", seconds=7.0, seed=3, solver_steps=6):
+        pieces.append(piece)
+        solved.append(len(asked))
+    assert solved[0] == 1
+    assert solved[-1] == 3
+    whole = torch.cat(pieces)
+    assert whole.shape == (7 * 44_100,)
+    # Levels of 50 ms do not jump where the first two stretches meet (1 s) by more than they do elsewhere.
+    level = 20.0 * whole[: whole.shape[0] // 2205 * 2205].reshape(-1, 2205).square().mean(dim=1).add(1e-9).log10() / 2.0
+    change = level.diff().abs()
+    usual = float(change[2:].quantile(0.95))
+    assert float(change[17:23].max()) <= 1.5 * usual
+
+
+def test_pcm_and_what_a_stream_cannot_be(capsysbinary) -> None:
+    short = ["--prompt", "a kick", "--seconds", "0.5", "--seed", "1", "--solver_steps", "4", "--device", "cpu"]
+    assert main([*short, "--stream", "pcm"]) == 0
+    assert len(capsysbinary.readouterr().out) == 2 * 22_050
+    for options, words in (
+        (["--loop", "true"], b"stream and loop contradict"),
+        (["--watch", "true"], b"--stream and --watch contradict"),
+        (["--vocoder", "vocoder.griffin_lim.GriffinLim"], b"hears the whole clip"),
+    ):
+        assert main([*short, "--stream", "wav", *options]) == 2
+        result = capsysbinary.readouterr()
+        assert result.out == b""
+        assert words in result.err
