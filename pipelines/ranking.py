@@ -38,9 +38,14 @@ def check_best_of(request: Request) -> None:
 def evidence(
     diffusion: LatentDiffusion, latents: Tensor, jobs: Sequence[Job], settings: Mapping[str, Any]
 ) -> list[float]:
-    """How well each of a batch's latents fit what its job asks for; more is better."""
+    """How well each of a batch's latents fit what its job asks for; more is better.
+
+    Raises:
+        ValueError: jobs that are made of several prompts.
+    """
     condition, _ = conditions_of(diffusion, jobs, settings, latents.shape[-1])
-    assert isinstance(condition, Condition)  # jobs of one prompt each
+    if not isinstance(condition, Condition):
+        raise ValueError("best_of: expected jobs of one prompt each, got several that sound together")
     return [float(value) for value in prompt_evidence(diffusion, latents, condition, settings["loop"])]
 
 

@@ -67,6 +67,8 @@ def commands() -> Iterator[tuple[str, list[str]]]:
             words = shlex.split(line.replace("\\", "/"), comments=True)
             while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
                 words = words[1:]
+            # Where the output goes is the shell's business.
+            words = list(itertools.takewhile(lambda word: word not in ("|", ">"), words))
             for part in " ".join(shlex.quote(word) for word in words).split(" '&&' "):
                 if part:
                     yield block.page, shlex.split(part)
