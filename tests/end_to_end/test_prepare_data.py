@@ -48,7 +48,7 @@ def test_rows_hold_exactly_the_agreed_keys_and_true_values(built):
     assert [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()] == rows
     for row in rows:
         assert list(row) == KEYS
-        assert 4 <= len(row["text"]) <= 8
+        assert 4 <= len(row["text"]) <= 12
         assert row["licence"] == "CC0-1.0"
         waveform, rate = soundfile.read(out / row["file_name"])
         assert (rate, waveform.ndim) == (44_100, 1)
