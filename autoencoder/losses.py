@@ -49,6 +49,11 @@ def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
     return (values * weights).sum() / weights.sum().clamp(min=1e-8)
 
 
+def audibility(target: Tensor, weights: Tensor) -> Tensor:
+    """Weights of all elements: louder parts of the target count up to five times as much as silent ones."""
+    return weights * (0.25 + torch.sigmoid(0.5 * (target + 6.0)))
+
+
 def multi_scale_log_mel(estimate: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     """A perceptual distance of log-mels: coarse shape, attacks and partials, louder parts first.
 
@@ -60,7 +65,7 @@ def multi_scale_log_mel(estimate: Tensor, target: Tensor, weights: Tensor) -> Te
         target: the same shape.
         weights: `(batch, 1, frames)`.
     """
-    audible = weights * (0.25 + torch.sigmoid(0.5 * (target + 6.0)))
+    audible = audibility(target, weights)
     difference = estimate - target
     total = weighted_mean_full(difference[..., 1:] - difference[..., :-1], audible[..., 1:])
     total = total + weighted_mean_full(difference[:, 1:] - difference[:, :-1], audible[:, 1:])
@@ -82,7 +87,7 @@ def steady_log_mel(estimate: Tensor, target: Tensor, weights: Tensor) -> Tensor:
         target: the same shape.
         weights: `(batch, 1, frames)`.
     """
-    audible = weights * (0.25 + torch.sigmoid(0.5 * (target + 6.0)))
+    audible = audibility(target, weights)
     difference = estimate - target
     total = difference.new_zeros(())
     for window in (frames for frames in STEADY_FRAMES if difference.shape[-1] >= frames):

@@ -1,4 +1,4 @@
-"""A clip as it is made: sound comes out while the rest is still noise, and memory does not grow with the length.
+"""A clip as it is made: sound comes out while the rest is still noise, and no sound is kept that is out.
 
 The clip is made in stretches of 1, 2, 4, 8 and then always 16 seconds. Each sees the end of what is settled, which is
 held as it is, and some of what lies beyond it, which is thrown away: a model ends its sounds where its sight ends.
@@ -10,7 +10,6 @@ Latents go to sound by the streaming decoder. The noise of a latent frame depend
 gives the same clip. It is another clip than the one that is made at once: there no frame is settled before another.
 """
 
-import hashlib
 import io
 import math
 import sys
@@ -30,7 +29,7 @@ from pipelines.conditions import conditions_of
 from pipelines.provenance import as_comment, job_page
 from pipelines.request import AudioOutput, Job, Request, jobs_of
 from pipelines.settling import sampler_of
-from pipelines.shaping import FADE_SECONDS, PEAK_LIMIT
+from pipelines.shaping import FADE_SECONDS, PEAK_LIMIT, named_generator
 from pipelines.streaming import StreamingDecoder
 from pipelines.text_to_audio import NUMBERS, TextToAudioPipeline
 
@@ -136,8 +135,7 @@ def frame_noise(seed: int, index: int, channels: int, start: int, end: int) -> T
     blocks = range(start // NOISE_FRAMES, -(-end // NOISE_FRAMES))
     drawn = []
     for block in blocks:
-        digest = hashlib.sha256(f"{seed}:{index}:{block}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        generator = named_generator(f"{seed}:{index}:{block}")
         drawn.append(torch.randn(channels, NOISE_FRAMES, generator=generator))
     first = start - blocks[0] * NOISE_FRAMES
     return torch.cat(drawn, dim=1)[:, first : first + end - start]

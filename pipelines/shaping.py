@@ -17,9 +17,13 @@ FADE_SECONDS = 0.01
 
 def clip_noise(seed: int, index: int, channels: int, frames: int) -> Tensor:
     """The noise of clip `index` of `seed`: `(channels, frames)`, drawn on the CPU."""
-    digest = hashlib.sha256(f"{seed}:{index}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-    return torch.randn(channels, frames, generator=generator)
+    return torch.randn(channels, frames, generator=named_generator(f"{seed}:{index}"))
+
+
+def named_generator(name: str) -> torch.Generator:
+    """A generator on the CPU whose seed is the hash of a name."""
+    digest = hashlib.sha256(name.encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def finish(
