@@ -91,6 +91,7 @@ def ladder(
     save_json(out / "report.json", ladder_values(subject, result))
     ladder_page(subject, result, found.examples, pipeline.autoencoder.mel).save(out / "report.html")
     print_table(subject, result)
+    say(result.attacks.sentence())
     answer(result.verdict.sentence)
     answer(str(out / "report.html"))
 

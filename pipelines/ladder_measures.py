@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from audio.dataset import Clip
 from evaluation.intervals import FEWEST_UNITS, Interval, Units, mean_interval
 from evaluation.kernel import kernel_bandwidth, replicated_kernel_distance
+from pipelines.ladder_attacks import Attacks, measure_attacks
 from pipelines.ladder_distance import paired_kernel_distance
 from pipelines.ladder_rungs import DECODERS, RUNGS, Climb, Rung
 from pipelines.ladder_verdict import STAGES, Verdict, judge_losses, losses
@@ -30,6 +31,7 @@ class Ladder:
         bandwidth: of the kernel.
         verdict: which stage loses most.
         reason: why there are no kernel distances.
+        attacks: how long struck clips take to rise.
     """
 
     recordings: int
@@ -41,6 +43,7 @@ class Ladder:
     bandwidth: float | None
     verdict: Verdict
     reason: str = ""
+    attacks: Attacks = field(default_factory=Attacks)
 
 
 def choose_floor(train: Sequence[Clip], judged: Sequence[Clip], seed: int) -> list[Clip]:
@@ -78,10 +81,11 @@ def measure(
     names = [clip.recording for clip in clips]
     units = Units.named(names, names)
     mel = {rung: mean_interval(torch.tensor(values), units.made) for rung, values in found.mel_distances.items()}
+    attacks = measure_attacks(clips, found.real_rises, found.rises, seed)
     if units.count < FEWEST_UNITS:
         reason = f"{units.count} independent recordings, {FEWEST_UNITS} are enough"
         sentence = f"Cannot tell which stage loses most: {reason}."
-        return Ladder(units.count, None, {}, {}, {}, mel, None, Verdict(None, sentence), reason)
+        return Ladder(units.count, None, {}, {}, {}, mel, None, Verdict(None, sentence), reason, attacks)
     real = torch.stack(found.real)
     width = kernel_bandwidth(real)
     rungs = {
@@ -97,6 +101,7 @@ def measure(
         mel_distances=mel,
         bandwidth=width,
         verdict=judge_losses(by_decoder[DECODERS[0]]),
+        attacks=attacks,
     )
 
 

@@ -14,10 +14,8 @@ from evaluation.page import Page
 from evaluation.pictures import spectrogram_figure
 from pipelines.ladder_measures import Ladder
 from pipelines.ladder_rungs import DECODERS, RUNGS, Example
-from pipelines.ladder_verdict import STAGES
+from pipelines.ladder_verdict import STAGES, STARTS
 
-# What the stages below are handed; named after the stage that is the last to join.
-STARTS = {"vocoder": "real mel", "autoencoder": "real latents", "diffusion": "caption"}
 CHAINS = {
     "vocoder": "real mel → sound",
     "autoencoder": "real latents → mel → sound",
@@ -83,6 +81,7 @@ def ladder_values(subject: Subject, result: Ladder) -> dict[str, Any]:
             for stage, decoder in RUNGS
         ],
         "vocoder_minus_griffin_lim": {stage: _plain(result.decoders.get(stage)) for stage in STAGES},
+        "onset_rise_ms": result.attacks.to_dict(),
     }
 
 
@@ -139,6 +138,8 @@ def ladder_page(subject: Subject, result: Ladder, examples: Sequence[Example], m
         page.heading("Vocoder beside Griffin-Lim")
         lines = [[CHAINS[stage], str(gap), verdict(gap, False)] for stage, gap in result.decoders.items()]
         page.table(("chain", "vocoder minus Griffin-Lim", "the vocoder is"), lines, "In kernel distance, paired.")
+    page.heading("Attacks")
+    page.text(result.attacks.sentence())
     page.heading("Clips")
     for example in examples:
         add_example(page, example, mel)

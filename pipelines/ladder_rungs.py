@@ -22,6 +22,7 @@ from audio.files import read_audio
 from audio.measures import Waveform
 from audio.mel import LogMelSpectrogram
 from evaluation.embedders import EmbeddingCache
+from evaluation.onsets import onset_rise_ms
 from pipelines.ladder_latents import decode_latents, read_latents
 from pipelines.ladder_verdict import STAGES
 from pipelines.text_to_audio import TextToAudioPipeline
@@ -60,6 +61,8 @@ class Climb:
         real: vectors of the real clips.
         made: vectors of the rungs.
         mel_distances: multi-scale mel distances of the aligned rungs.
+        real_rises: onset rises of the real clips, in ms.
+        rises: by stage, of what its vocoder speaks.
         examples: whole.
     """
 
@@ -68,6 +71,8 @@ class Climb:
     mel_distances: dict[Rung, list[float]] = field(
         default_factory=lambda: {(stage, decoder): [] for stage in ALIGNED for decoder in DECODERS}
     )
+    real_rises: list[float] = field(default_factory=list)
+    rises: dict[str, list[float]] = field(default_factory=lambda: {stage: [] for stage in STAGES})
     examples: list[Example] = field(default_factory=list)
 
 
@@ -107,6 +112,9 @@ def climb(
         found.real.append(ear.of_waveforms([real], rate)[0])
         for rung, waveform in heard.items():
             found.made[rung].append(ear.of_waveforms([waveform], rate)[0])
+        found.real_rises.append(onset_rise_ms(real, rate))
+        for stage in STAGES:
+            found.rises[stage].append(onset_rise_ms(heard[stage, DECODERS[0]], rate))
         if number in shown:
             found.examples.append(Example(clip, real, heard))
     return found

@@ -12,6 +12,8 @@ from itertools import pairwise
 from evaluation.intervals import Interval, Replicated
 
 STAGES = ("vocoder", "autoencoder", "diffusion")
+# What the stages below are handed; named after the stage that is the last to join.
+STARTS = {"vocoder": "real mel", "autoencoder": "real latents", "diffusion": "caption"}
 NAMES = {"vocoder": "the vocoder", "autoencoder": "the autoencoder", "diffusion": "the diffusion model"}
 ADVICE = {
     "vocoder": "train the vocoder next",

@@ -6,7 +6,7 @@ clip's name, so a clip always gets the same captions.
 
 import random
 
-from pipelines.recipes.clips import Clip
+from pipelines.recipes.clips import STRUCK_FAMILIES, Clip
 from pipelines.recipes.paraphrases import paraphrases
 
 MOST = 8
@@ -15,7 +15,6 @@ SHARPS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 FLATS = {1: "Db", 3: "Eb", 6: "Gb", 8: "Ab", 10: "Bb"}
 SPOKEN = {1: "C sharp", 3: "E flat", 6: "F sharp", 8: "A flat", 10: "B flat"}
 LOW_PITCH, HIGH_PITCH = 45, 78
-HIT_FAMILIES = frozenset({"kick", "snare", "hihat", "tom", "cymbal", "clap_and_snap", "percussion"})
 TONE_WORDS = frozenset({"bright", "crisp", "dark", "warm", "muffled", "deep", "brightness"})
 COURSE_WORDS = frozenset({"short", "long", "slow", "tight"})
 DYNAMIC_WORDS = frozenset({"soft", "hard", "loud"})
@@ -110,7 +109,7 @@ def _hit_forms(clip: Clip, draw: _Draw) -> list[str]:
         listed,
         with_article(_described(draw.dynamics or draw.tone, draw.name)),
     ]
-    if clip.family in HIT_FAMILIES:
+    if clip.family in STRUCK_FAMILIES:
         forms += [
             with_article(f"single {_described(draw.dynamics, draw.tone, thing)}"),
             f"{_described(word, draw.name)} one-shot",

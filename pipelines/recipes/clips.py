@@ -12,6 +12,7 @@ import numpy as np
 from audio.measures import Waveform, peak
 
 SAMPLE_RATE = 44_100
+STRUCK_FAMILIES = frozenset({"kick", "snare", "hihat", "tom", "cymbal", "clap_and_snap", "percussion"})
 STORED_PEAK = 0.9
 SILENT_PEAK = 1e-4  # -80 dBFS: below this a file or a render holds no sound
 HEAD_DB = -60.0

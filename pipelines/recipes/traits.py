@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audio.measures import Waveform, brightness_hz, loudness_db
-from pipelines.recipes.clips import SAMPLE_RATE, Clip
+from pipelines.recipes.clips import SAMPLE_RATE, STRUCK_FAMILIES, Clip
 
 ENVELOPE_SECONDS = 0.005
 FEWEST_TO_COMPARE = 8
@@ -19,7 +19,6 @@ BRIGHT = ("bright", "crisp")
 DARK = ("dark", "warm", "muffled")
 DEEP = ("deep", "dark", "boomy")
 DEEP_FAMILIES = frozenset({"kick", "tom", "bass"})
-STRUCK_FAMILIES = frozenset({"kick", "snare", "hihat", "tom", "cymbal", "clap_and_snap", "percussion"})
 
 
 @dataclass(frozen=True)

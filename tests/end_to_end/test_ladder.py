@@ -199,6 +199,9 @@ def test_the_command_writes_its_report_and_goes_on_where_it_was(small_bundle, fo
         )
         assert all(step["multi_scale_mel_distance"]["low"] > 0.0 for step in steps[:2])
         assert steps[2]["multi_scale_mel_distance"] is None
+    attacks = found["onset_rise_ms"]
+    assert (attacks["clips"], attacks["real"], attacks["rungs"]) == (0, None, {})
+    assert "Onset rise of drums not computed: 0 recordings of drums, 8 are enough." in printed.err
     page = (out / "report.html").read_text()
     assert page.count("<audio") == 6 * 7
     assert page.count("data:image/png") == 6 * 7 + 1

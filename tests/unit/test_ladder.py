@@ -10,7 +10,9 @@ import torch
 from audio.dataset import AudioFolder, Clip
 from evaluation.intervals import Replicated, Units
 from evaluation.kernel import replicated_kernel_distance
+from evaluation.medians import median_ratio_interval
 from pipelines.ladder import spread
+from pipelines.ladder_attacks import measure_attacks
 from pipelines.ladder_distance import paired_kernel_distance
 from pipelines.ladder_measures import choose_floor
 from pipelines.ladder_verdict import judge_losses, losses
@@ -157,3 +159,35 @@ def test_clips_are_spread_evenly():
     assert spread(2) == {0, 1}
     assert len(spread(200)) == 6
     assert max(spread(200)) < 200
+
+
+def test_attacks_are_those_of_struck_clips_and_count_a_recording_once():
+    drums = [clip(f"kick{n}", "kick", "test", recording=f"take{n // 2}") for n in range(40)]
+    clips = [*drums, *(clip(f"pad{n}", "pad", "test") for n in range(40))]
+    rises = [4.0 + n / 100 for n in range(40)] + [500.0] * 40
+    made = {"vocoder": [1.25 * rise for rise in rises], "autoencoder": [1.5 * rise for rise in rises]}
+    made["diffusion"] = [2.5 * rise for rise in rises]
+    found = measure_attacks(clips, rises, made)
+    assert (found.clips, found.recordings) == (40, 20)
+    assert found.real.value == pytest.approx(4.195)
+    assert found.rungs["autoencoder"].value == pytest.approx(1.5 * 4.195)
+    # Twice as long on every clip is twice as long without a doubt: the ratio is paired.
+    over = found.over_vocoder
+    assert (over.value, over.low, over.high) == pytest.approx((2.0, 2.0, 2.0))
+    assert "real 4.2" in found.sentence()
+    # Silence has no attack, and too few recordings no interval.
+    made["diffusion"][:24] = [float("nan")] * 24
+    quiet = measure_attacks(clips, rises, made)
+    assert (quiet.clips, quiet.recordings) == (16, 8)
+    assert measure_attacks(clips[26:], rises[26:], {name: column[26:] for name, column in made.items()}).rungs is None
+
+
+def test_the_interval_of_a_ratio_of_medians_holds_the_ratio_as_often_as_it_says():
+    hits, trials = 0, 200
+    for trial in range(trials):
+        generator = torch.Generator().manual_seed(trial)
+        below = torch.randn(40, generator=generator, dtype=torch.float64).exp()
+        above = 1.5 * below * (0.3 * torch.randn(40, generator=generator, dtype=torch.float64)).exp()
+        found = median_ratio_interval(above, below, torch.arange(40), seed=trial)
+        hits += found.low <= 1.5 <= found.high
+    assert 0.9 <= hits / trials <= 1.0
