@@ -27,6 +27,7 @@ from latent_diffusion.sampling import (
     watched_field,
 )
 from latent_diffusion.solvers import SOLVERS, OnStep
+from latent_diffusion.style import Style, styled_field
 from latent_diffusion.text import text_encoder
 from latent_diffusion.windows import looped_field, windowed_field
 from training.checkpoint import StageRecord, load_stage, load_weights
@@ -171,6 +172,7 @@ class LatentDiffusion(nn.Module):
         negative: Condition | None = None,
         loop: bool = False,
         watch: Seen | None = None,
+        style: Style | None = None,
     ) -> Tensor:
         """Make latents out of noise, or out of given ones from somewhere on the way, or around what is kept of them.
 
@@ -187,6 +189,7 @@ class LatentDiffusion(nn.Module):
             negative: what is not wanted, of each row; nothing when left out.
             loop: the last frame leads into the first; only where all rows are of one length.
             watch: told time, noisy latents and the guess of the data, both raw, whenever the network is asked.
+            style: a sound that all rows are drawn towards.
 
         Returns:
             raw latents of the same shape; beyond a row's valid frames, those of silence.
@@ -211,6 +214,8 @@ class LatentDiffusion(nn.Module):
         negative = negative or self.null_condition(len(condition))
         network = self.whole_field(noise.shape[-1], loop) if mask is None else self._masked(mask)
         field = guided_field(network, condition, negative, sampler.guidance, prediction, mask)
+        if style is not None:
+            field = styled_field(field, style, prediction, mask)
         if watch is not None:
             unwhiten = self.spec.unwhiten
             field = watched_field(field, prediction, lambda time, x, data: watch(time, unwhiten(x), unwhiten(data)))

@@ -142,20 +142,20 @@ class Canvas:
         return latents, kept, self.start_time
 
 
-def known_seconds(path: Path) -> float:
-    """Length of a sound file.
+def known_seconds(path: Path, option: str = "init_audio") -> float:
+    """Length of a sound file, which an option names.
 
     Raises:
         ValueError: unreadable, or without samples.
     """
     seconds = audio_seconds(path)
     if not seconds:
-        raise ValueError(f"init_audio: '{path}' holds no samples")
+        raise ValueError(f"{option}: '{path}' holds no samples")
     return seconds
 
 
-def file_sha256(path: Path) -> str:
-    """Of a file's bytes.
+def file_sha256(path: Path, option: str = "init_audio") -> str:
+    """Of the bytes of a file, which an option names.
 
     Raises:
         ValueError: it cannot be read.
@@ -164,7 +164,7 @@ def file_sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ValueError(f"init_audio: cannot read '{path}' ({(error.strerror or str(error)).lower()})") from error
+        raise ValueError(f"{option}: cannot read '{path}' ({(error.strerror or str(error)).lower()})") from error
 
 
 @torch.inference_mode()
@@ -204,17 +204,25 @@ def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: Lat
     return Canvas(latents, toward, kept, edit.start_time)
 
 
-def encoded(path: Path, autoencoder: MelVAE) -> Tensor:
+def encoded(
+    path: Path, autoencoder: MelVAE, option: str = "init_audio", longest_seconds: float | None = None
+) -> Tensor:
     """A sound file as raw latents, `(1, channels, latent_frames)`; says so where it is resampled.
+
+    Args:
+        path: of the file.
+        autoencoder: encodes.
+        option: that names it.
+        longest_seconds: read no more than so much.
 
     Raises:
         ValueError: an unreadable file, or one too short for the mel.
     """
     mel, own_rate = autoencoder.mel, audio_rate(path)
-    waveform, _ = read_audio(path, mel.sample_rate)
+    waveform, _ = read_audio(path, mel.sample_rate, seconds=longest_seconds)
     if len(waveform) < mel.minimum_samples:
         raise ValueError(
-            f"init_audio: '{path}' holds {len(waveform) / mel.sample_rate:.4f} s, "
+            f"{option}: '{path}' holds {len(waveform) / mel.sample_rate:.4f} s, "
             f"expected at least {mel.minimum_samples / mel.sample_rate:.4f}"
         )
     if own_rate != mel.sample_rate:

@@ -33,6 +33,8 @@ def generate(
     loudness: float | None = None,
     brightness: float | None = None,
     label: str | None = None,
+    style: Path | None = None,
+    style_strength: float | None = None,
     init_audio: Path | None = None,
     strength: float | None = None,
     mask: list[str] | None = None,
@@ -83,6 +85,8 @@ def generate(
         loudness: of the loudest 50 ms, in dB relative to full scale, such as -12.
         brightness: spectral centroid, in Hz, such as 2000.
         label: one of the model's classes.
+        style: a sound file whose timbre the clips are drawn towards.
+        style_strength: how far, 0 to 1; 0.15 when left out. More of it takes more away from the prompt.
         init_audio: a sound file to start from: a variation of it, or with --mask or --extend_after more of it.
         strength: how new a variation is: 0 gives the source back as the model hears it, 1 forgets it.
         mask: seconds that are made anew, as 0.4:0.8; all else is kept; repeat the option for several.

@@ -33,10 +33,11 @@ def inspect(file: Path, as_json: bool = False) -> None:
 def told(page: dict[str, Any]) -> list[str]:
     """A page in lines that a person reads."""
     settings = {name: value for name, value in settings_from(page).items() if value not in (None, [], False)}
-    edit = settings.pop("edit", None)
+    edit, style = settings.pop("edit", None), settings.pop("style", None)
     lines = [f"prompt: {page['prompt'] or '(none)'}", f"seed: {page['seed']}, clip {page.get('clip', 0)}"]
     lines += [f"source: {path} ({state}), SHA-256 {digest}" for path, digest, state in sources_of(page)]
     lines += [f"{name}: {edit[name]}" for name in EDITED if edit and edit[name]]
+    lines += [f"style_strength: {style['strength']}"] if style else []
     lines += [f"{name}: {value}" for name, value in settings.items() if name != "seed"]
     lines += [f"{name}: {value}" for name, value in page["stages"].items()]
     lines.append(f"licences: {', '.join(page.get('licences', [])) or 'none told'}")

@@ -31,6 +31,7 @@ from pipelines.request import AudioOutput, Job, Request, jobs_of
 from pipelines.settling import sampler_of
 from pipelines.shaping import FADE_SECONDS, PEAK_LIMIT, named_generator
 from pipelines.streaming import StreamingDecoder
+from pipelines.styling import style_of
 from pipelines.text_to_audio import NUMBERS, TextToAudioPipeline
 
 FIRST_SECONDS, LONGEST_SECONDS = 1.0, 16.0
@@ -147,7 +148,7 @@ def latent_stretches(pipeline: TextToAudioPipeline, job: Job, settings: dict[str
     diffusion, spec = pipeline.diffusion, pipeline.diffusion.spec
     total = spec.num_latent_frames(job.seconds)
     said, negative = conditions_of(diffusion, [job], settings, total)
-    sampler = sampler_of(settings)
+    sampler, style = sampler_of(settings), style_of(settings, pipeline.autoencoder, diffusion)
     settled = torch.zeros(1, spec.channels, 0, device=diffusion.device)
     for start, end in stretches(total, spec.latent_rate):
         first = start - settled.shape[-1]
@@ -157,7 +158,8 @@ def latent_stretches(pipeline: TextToAudioPipeline, job: Job, settings: dict[str
         if start:
             given = torch.cat([settled, settled.new_zeros(1, spec.channels, last - start)], dim=-1)
             kept = (torch.arange(first, last, device=diffusion.device) < start)[None]
-        made = diffusion.sample(noise, _part(said, first, last), sampler, start=given, kept=kept, negative=negative)
+        part = _part(said, first, last)
+        made = diffusion.sample(noise, part, sampler, start=given, kept=kept, negative=negative, style=style)
         fresh = made[..., start - first : end - first]
         settled = torch.cat([settled, fresh], dim=-1)[..., -round(HELD_SECONDS * spec.latent_rate) :]
         yield fresh

@@ -24,7 +24,7 @@ WRITING = (
 SAME = (
     *("seconds", "num_clips", "seed", "guidance_scale", "guidance_rescale", "guidance_parallel", "solver"),
     *("solver_steps", "spacing", "shift", "eta", "tolerance", "loudness", "brightness", "label", "negative_prompt"),
-    *("glide", "loop", "stereo", "best_of"),
+    *("glide", "loop", "stereo", "best_of", "style", "style_strength"),
 )
 EDITS = ("strength", "mask", "extend_before", "extend_after")
 

@@ -33,6 +33,7 @@ NEUTRAL: dict[str, Any] = {
     "stereo": 0.0,
     "best_of": 1,
     "stream": False,
+    "style": None,
     "edit": None,
 }
 
@@ -97,8 +98,12 @@ def read_page(path: Path) -> dict[str, Any]:
 
 def sources_of(page: Mapping[str, Any]) -> list[tuple[Path, str, str]]:
     """The sound files that a clip was made of: path, SHA-256, and `unchanged`, `changed` or `missing`."""
-    edit = page["settings"].get("edit") or {}
-    named = [(edit.get("init_audio"), edit.get("sha256")), (edit.get("toward"), edit.get("toward_sha256"))]
+    edit, style = page["settings"].get("edit") or {}, page["settings"].get("style") or {}
+    named = [
+        (edit.get("init_audio"), edit.get("sha256")),
+        (edit.get("toward"), edit.get("toward_sha256")),
+        (style.get("path"), style.get("sha256")),
+    ]
     found = []
     for name, digest in named:
         if name:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -36,6 +37,8 @@ class Request:
         shift: above 1, the solver's times lie closer together near noise.
         eta: of the solver `stochastic`.
         tolerance: of the solver `adaptive`.
+        style: a sound file whose timbre the clips are drawn towards.
+        style_strength: how far, 0 to 1; 0.15 when left out.
         edit: a sound to start from.
         loop: the end leads into the beginning; the length is rounded to what goes round.
         morph_clips: so many clips that lead from the first of two prompts to the second, from `seed` to `to_seed`, and
@@ -66,6 +69,8 @@ class Request:
     shift: float = 1.0
     eta: float = 0.5
     tolerance: float = 1e-3
+    style: Path | None = None
+    style_strength: float | None = None
     edit: Edit | None = None
     loop: bool = False
     morph_clips: int = 0

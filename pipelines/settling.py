@@ -14,6 +14,7 @@ from pipelines.bundle import Defaults
 from pipelines.ranking import check_best_of
 from pipelines.request import Request
 from pipelines.stereo import check_width
+from pipelines.styling import settled_style
 
 SHORTEST_SECONDS = 0.05
 LONGEST_SECONDS = 600.0
@@ -66,6 +67,7 @@ def settle(
         "to_seed": request.to_seed,
         "stereo": float(request.stereo),
         "best_of": request.best_of,
+        "style": settled_style(request),
         "edit": request.edit.to_dict() if request.edit else None,
         "precision": str(precision).removeprefix("torch."),
         **{name: None if value is None else float(value) for name, value in numbers.items()},

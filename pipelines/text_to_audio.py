@@ -29,6 +29,7 @@ from pipelines.request import AudioOutput, Job, Request, jobs_of
 from pipelines.resources import DEFAULT_BUNDLE, resource
 from pipelines.settling import SHORTEST_SECONDS, settle, started_sampler
 from pipelines.shaping import clip_of, finish, output_of
+from pipelines.styling import style_of
 from training.device import choose_device, choose_precision
 from vocoder.base import Vocoder, identity, licences_of
 from vocoder.checked import decode_checked
@@ -274,19 +275,11 @@ class TextToAudioPipeline:
             return start
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             condition, negative = conditions_of(self.diffusion, jobs, settings, max(frames))
-            return self.diffusion.sample(
-                noise.to(self.device),
-                condition,
-                started_sampler(settings, start_time),
-                None if min(frames) == max(frames) else torch.tensor(frames),
-                on_step,
-                start,
-                start_time,
-                kept,
-                negative,
-                settings["loop"],
-                watch,
-            )
+            sampler = started_sampler(settings, start_time)
+            valid = None if min(frames) == max(frames) else torch.tensor(frames)
+            style = style_of(settings, self.autoencoder, self.diffusion)
+            given = (condition, sampler, valid, on_step, start, start_time, kept, negative)
+            return self.diffusion.sample(noise.to(self.device), *given, settings["loop"], watch, style)
 
     def vocode(self, log_mel: Tensor) -> Tensor:
         """Log-mel `(batch, n_mels, frames)` of the autoencoder's contract to `(batch, samples)`.

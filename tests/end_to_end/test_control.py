@@ -127,6 +127,38 @@ def test_prompts_together_one_after_the_other_and_what_is_not_wanted(pipeline) -
     assert (made("a deep kick", negative_prompt="a long boomy kick") - kick).abs().max() > 1e-2
 
 
+def test_a_style_draws_clips_towards_a_recording_and_leaves_them_what_they_are(pipeline, sources) -> None:
+    """By their mean log spectra: nearer to that of the recording, still nearest to the same words without a style."""
+    prompts = ("a snare drum", "a shaker", "a soft organ, E3", "a bright piano, C4")
+
+    def spectra(**settings) -> Tensor:
+        made = pipeline(prompts, seconds=0.8, **STEPS, **settings).waveforms
+        return torch.stack([colour(pipeline, one) for one in made])
+
+    plain = spectra()
+    assert torch.equal(spectra(style=sources[1], style_strength=0.0), plain)
+    gains, kept = [], []
+    for source in sources:
+        wanted = colour(pipeline, torch.from_numpy(read_audio(source, pipeline.sample_rate)[0]))
+        near, nearer = (spectra(style=source, style_strength=value) for value in (0.15, 0.6))
+        rows = [(one - wanted).abs().mean(dim=1) for one in (plain, near, nearer)]
+        gains.append([float(row.median()) for row in rows])
+        nearest = (near[:, None] - plain[None]).abs().mean(dim=2).argmin(dim=1)
+        kept += (nearest == torch.arange(len(prompts))).tolist()
+    without, default, much = np.median(np.array(gains), axis=0)
+    assert much < default < without
+    assert default < 0.9 * without
+    assert np.mean(kept) >= 0.75, kept
+
+
+def colour(pipeline: TextToAudioPipeline, waveform: Tensor) -> Tensor:
+    """Mean log spectrum of the frames within 40 dB of the loudest, less its own mean: level does not count."""
+    mel = log_mel(pipeline, waveform[None])
+    levels = mel.exp().square().sum(dim=0)
+    mean = mel[:, levels > 1e-4 * levels.max()].mean(dim=1)
+    return mean - mean.mean()
+
+
 @pytest.mark.parametrize("kind", ["wav", "flac"])
 def test_again_makes_the_same_samples_in_every_mode(sources, tmp_path, capsys, kind) -> None:
     source = str(sources[0])
@@ -138,6 +170,7 @@ def test_again_makes_the_same_samples_in_every_mode(sources, tmp_path, capsys, k
         ["--init_audio", source, "--mask", "0.05:0.1", "--prompt", "a snare", "--shift", "2"],
         ["--init_audio", source, "--extend_after", "0.3", "--prompt", "a snare", "--guidance_parallel", "0"],
         ["--prompt", "a pad", "--seconds", "0.4", "--stereo", "0.5"],
+        ["--prompt", "a pad", "--seconds", "0.4", "--style", source, "--style_strength", "0.3"],
         ["--prompt", "a pad", "--prompt", "a kick", "--seconds", "0.4", "--best_of", "3"],
     ]
     for number, mode in enumerate(modes):
@@ -227,6 +260,10 @@ def test_again_refuses_what_it_cannot_make_the_same(sources, small_bundle, tmp_p
         (["--prompt", "x", "--glide", "true"], "glide: expected at least two prompts"),
         (["--prompt", "x", "--prompt", "y", "--mix", "1,1", "--glide", "true"], "mix and glide contradict"),
         (["--prompt", "x", "--shift", "0"], "shift: expected"),
+        (["--prompt", "x", "--style_strength", "0.2"], "style_strength: only goes with --style FILE"),
+        (["--prompt", "x", "--style", "/nowhere.wav"], "not a readable sound file"),
+        (["--prompt", "x", "--style", "EMPTY"], "holds no samples"),
+        (["--prompt", "x", "--style", "SHORT"], "expected at least"),
         (["--prompt", "x", "--guidance_rescale", "2"], "guidance_rescale: expected 0 to 1"),
     ],
 )
