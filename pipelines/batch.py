@@ -68,6 +68,9 @@ def batch(
     guidance_scale: float | None = None,
     solver: str | None = None,
     solver_steps: int | None = None,
+    stereo: float = 0.0,
+    style: Path | None = None,
+    style_strength: float | None = None,
     vocoder: str | None = None,
     format: Literal["wav", "flac", "ogg"] = "wav",
     plot: bool = False,
@@ -87,6 +90,9 @@ def batch(
         guidance_scale: how strongly prompts are followed; 1 is off.
         solver: of the generating equation.
         solver_steps: of the solver.
+        stereo: width of sounds in two channels, up to 1; 0 is one channel.
+        style: a sound file whose timbre all clips are drawn towards.
+        style_strength: how far, 0 to 1; 0.15 when left out.
         vocoder: a checkpoint or an import path that replaces the bundle's vocoder.
         format: of the sound files.
         plot: write a spectrogram picture of each clip.
@@ -107,11 +113,20 @@ def batch(
         guidance_scale=guidance_scale,
         solver=solver,
         solver_steps=solver_steps,
+        stereo=stereo,
+        style=style,
+        style_strength=style_strength,
     )
     settings = pipeline.settle(request)
     plan = Plan(jobs, settings, out, format)
     todo = plan.missing()
-    check_writable(out, int(sum(job.seconds for job in todo) * pipeline.sample_rate * 2 + 100_000 * len(todo) * plot))
+    check_writable(
+        out,
+        int(
+            sum(job.seconds for job in todo) * pipeline.sample_rate * 2 * (1 + bool(stereo))
+            + 100_000 * len(todo) * plot
+        ),
+    )
     claim(plan, {"table": hashlib.sha256(table.read_bytes()).hexdigest(), "stages": pipeline.fingerprints})
     for _ in made(plan, todo, pipeline, plot):
         pass

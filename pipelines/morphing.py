@@ -3,18 +3,28 @@
 noise      great circle between the two (its length stays that of noise)
 prompts    weighted sum of what the model says to each
 recordings straight line between their latents, then a variation of strength `strength`
+
+A model does not go evenly along such a way: a kick stays a kick for long, and is a bell all at once. So places are
+chosen where the sound has gone equally far, by the log-mels of clips at other places, and chosen again from those.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from audio.files import AUDIO_SUFFIXES
 from pipelines.request import Job
 from pipelines.shaping import clip_noise
+
+# Times that places are chosen anew, and the longest step over the median one at which they are good enough.
+ROUNDS, EVEN_ENOUGH = 4, 1.5
 
 Kind = Literal["seeds", "prompts", "clips"]
 
@@ -57,3 +67,51 @@ def job_noise(job: Job, settings: Mapping[str, Any], channels: int, frames: int)
     if settings["to_seed"] is None:
         return own
     return great_circle(own, clip_noise(settings["to_seed"], job.index, channels, frames), job.place)
+
+
+@torch.inference_mode()
+def evened(jobs: Sequence[Job], log_mels: Callable[[Sequence[Job]], Tensor], batch_clips: int) -> list[Job]:
+    """The jobs of a morph at places between which the sound goes equally far.
+
+    Args:
+        jobs: in the order of their places, evenly placed.
+        log_mels: makes them: `(jobs, n_mels, frames)`.
+        batch_clips: so many at once.
+    """
+    known: dict[float, Tensor] = {}
+    best, fewest = list(jobs), float("inf")
+    for _ in range(ROUNDS + 1):
+        new = [job for job in jobs if job.place not in known]
+        for start in range(0, len(new), batch_clips):
+            some = new[start : start + batch_clips]
+            known |= {job.place: mel for job, mel in zip(some, log_mels(some), strict=True)}
+        steps = step_lengths([known[job.place] for job in jobs])
+        roughness = float(steps.max() / max(float(np.median(steps)), 1e-9))
+        if roughness < fewest:
+            best, fewest = list(jobs), roughness
+        if fewest <= EVEN_ENOUGH:
+            break
+        places = sorted(known)
+        chosen = even_places(places, step_lengths([known[place] for place in places]), len(jobs))
+        jobs = [replace(job, place=place) for job, place in zip(jobs, chosen, strict=True)]
+    return best
+
+
+def step_lengths(log_mels: Sequence[Tensor]) -> NDArray[np.float64]:
+    """Mean absolute difference of each log-mel to the next, in nats."""
+    return np.array([float((one - other).abs().mean()) for one, other in pairwise(log_mels)])
+
+
+def even_places(places: Sequence[float], steps: NDArray[np.float64], count: int) -> list[float]:
+    """So many places that lie equally far apart along a way.
+
+    Args:
+        places: known ones, rising from 0 to 1.
+        steps: from each to the next, in any measure.
+        count: wanted, at least two.
+    """
+    gone = np.concatenate([[0.0], np.cumsum(steps)])
+    if gone[-1] <= 0.0:
+        return [number / (count - 1) for number in range(count)]
+    found: list[float] = np.interp(np.linspace(0.0, gone[-1], count), gone, np.array(places)).tolist()
+    return [0.0, *found[1:-1], 1.0]

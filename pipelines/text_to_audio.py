@@ -23,7 +23,7 @@ from pipelines.conditions import conditions_of
 from pipelines.decoding import decode_clip, decode_long, decode_loop
 from pipelines.editing import Canvas, open_canvas
 from pipelines.looping import loop_seconds
-from pipelines.morphing import job_noise
+from pipelines.morphing import evened, job_noise
 from pipelines.ranking import best_rows, evidence
 from pipelines.request import AudioOutput, Job, Request, jobs_of
 from pipelines.resources import DEFAULT_BUNDLE, resource
@@ -173,6 +173,9 @@ class TextToAudioPipeline:
         settings = self.settle(request)
         jobs = jobs_of(request, settings, {name: settings[name] for name in NUMBERS if settings[name] is not None})
         canvas = self.canvas(settings)
+        if settings["morph_clips"]:
+            decode = self.autoencoder.decode
+            jobs = evened(jobs, lambda some: decode(self.latents(some, settings, None, canvas)), BATCH_CLIPS)
         parts = [jobs[start : start + BATCH_CLIPS] for start in range(0, len(jobs), BATCH_CLIPS)]
         latents = [self.latents(part, settings, on_step, canvas) for part in parts]
         waveforms = torch.cat([self.sound(part, settings) for part in latents])

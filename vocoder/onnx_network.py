@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from audio.inversion import inverse_filterbank
 from vocoder.base import Vocoder
+from vocoder.correction import correction_gains
 from vocoder.generator import Generator
 from vocoder.onnx_transforms import RealSTFT
 from vocoder.vocos import LOG_MEL_MEAN, LOG_MEL_STD, SOFTNESS, TINY_POWER, PriorHead, PriorVocos
@@ -44,6 +45,11 @@ class RealVocos(nn.Module):
         refined, before = waveform, None
         for _ in range(self.vocoder.config.refinements):
             refined, before = self._refine(refined, before, magnitude, kernel)
+        for _ in range(self.vocoder.config.corrections):
+            rebuilt = self.transform.forward_stft(refined, kernel)
+            real, imaginary = rebuilt.chunk(2, dim=1)
+            gain = correction_gains(real.square() + imaginary.square(), log_mel, self.vocoder.mel)
+            refined = self.transform.inverse_stft(gain.repeat(1, 2, 1) * rebuilt, kernel)
         # What is too short to be reflected is left as it is, as in `PriorHead`; a file asks while it runs.
         whole = torch.where(waveform.new_ones(waveform.shape[1]).sum() >= self._minimum(), refined, waveform)
         attack = self.vocoder.attack

@@ -5,6 +5,7 @@
     R        = STFT(ISTFT(S)),   A = R - m / (1 + m) R_before                  `refinements` times, momentum m
     S        <- M A / sqrt(|A|^2 + (softness M)^2)
     waveform = ISTFT(S)                                                        in the mel's own framing
+    waveform <- ISTFT(gain(R, log_mel) R)                                      `corrections` times
 
 `r` and `p` are two halves of one linear layer on a ConvNeXt backbone (Siuzdak, "Vocos: Closing the gap between
 time-domain and Fourier-based neural vocoders", 2023; the prior after Lv et al., "FreeV: Free lunch for vocoders
@@ -15,6 +16,8 @@ A refinement is one projection of Griffin-Lim inside the network, trained throug
 phase. Momentum makes few of them go as far as more would (Perraudin, Balazs, Sondergaard, "A fast Griffin-Lim
 algorithm", 2013). Its softness bounds how far a bin in which they cancel, whose angle is rounding noise, is blown up;
 a clip then sounds the same in any batch.
+
+A correction measures the mel of what came out and moves it towards the one that was asked for (`vocoder.correction`).
 
 Of the lowest bins, `p` is a ramp wherever the sound is steady: each bin turns as fast as its partial says
 (`vocoder.ramp`), so that low notes have a pitch. Around attacks it is the network's, which puts them where they belong.
@@ -40,6 +43,7 @@ from audio.inversion import forward_stft, inverse_stft, overlap_envelope, pseudo
 from audio.mel import MelConfig
 from training.checkpoint import StageRecord
 from vocoder.attack import AttackGain
+from vocoder.correction import correction_gains
 from vocoder.generator import Generator
 from vocoder.ramp import phase_ramp, steady_frames
 
@@ -62,6 +66,7 @@ class VocosConfig:
         prior: add the pseudo-inverse magnitude; false is plain Vocos.
         refinements: projections of Griffin-Lim after the network; only with the prior.
         momentum: of the refinements; 0 is the plain algorithm, 0.99 the fast one.
+        corrections: how often, at the end, the sound is moved towards the mel that was asked for; only with the prior.
         clock: periods, in frames, of the sines and cosines of time that are fed beside the mel; only with the prior.
         dropout: of the backbone's features, before the head.
         magnitude_floor: of the prior, in units of an STFT magnitude (a full-scale sine is n_fft / 4). It must lie below
@@ -80,6 +85,7 @@ class VocosConfig:
     prior: bool = True
     refinements: int = 2
     momentum: float = 0.0
+    corrections: int = 0
     clock: tuple[int, ...] = (2, 4, 8, 16)
     dropout: float = 0.0
     magnitude_floor: float = 1e-4
@@ -93,6 +99,8 @@ class VocosConfig:
                 raise ValueError(f"VocosConfig.{name}: expected at least 1, got {getattr(self, name)}")
         if not 0 <= self.refinements <= 16:
             raise ValueError(f"VocosConfig.refinements: expected 0 to 16, got {self.refinements}")
+        if not 0 <= self.corrections <= 16:
+            raise ValueError(f"VocosConfig.corrections: expected 0 to 16, got {self.corrections}")
         if not 0.0 <= self.momentum < 1.0:
             raise ValueError(f"VocosConfig.momentum: expected 0 to less than 1, got {self.momentum}")
         object.__setattr__(self, "clock", tuple(self.clock))
@@ -126,7 +134,7 @@ class PriorHead(nn.Module):
     def __init__(self, size: VocosConfig, mel: MelConfig) -> None:
         super().__init__()
         self.mel = mel
-        self.refinements = size.refinements
+        self.refinements, self.corrections = size.refinements, size.corrections
         self.pull = size.momentum / (1.0 + size.momentum)
         self.ramp_bins = size.ramp_bins
         self.period = math.lcm(*size.clock)
@@ -143,12 +151,13 @@ class PriorHead(nn.Module):
         # No sound within [-1, 1] reaches this magnitude; the bound keeps a young network finite.
         self.log_ceiling = math.log(mel.n_fft)
 
-    def forward(self, features: Tensor, log_prior: Tensor) -> Tensor:
+    def forward(self, features: Tensor, log_prior: Tensor, log_mel: Tensor) -> Tensor:
         """Make sound.
 
         Args:
             features: `(batch, frames, dim)`.
             log_prior: `(batch, n_fft // 2 + 1, frames)`.
+            log_mel: `(batch, n_mels, frames)`, which corrections hold the sound against.
 
         Returns:
             waveform `(batch, mel.num_samples(frames))`.
@@ -158,10 +167,11 @@ class PriorHead(nn.Module):
         envelope = overlap_envelope(magnitude.shape[-1], self.mel, magnitude.device)
         waveform = inverse_stft(torch.complex(signed * phase.cos(), signed * phase.sin()), self.mel, envelope)
         # A clip shorter than its own reflected edges has no STFT; it is left as it is.
-        refinements = self.refinements if waveform.shape[1] >= self.mel.minimum_samples else 0
+        if waveform.shape[1] < self.mel.minimum_samples:
+            return waveform
         softness = (SOFTNESS * magnitude).square() + TINY_POWER
         before: Tensor | None = None
-        for _ in range(refinements):
+        for _ in range(self.refinements):
             rebuilt = forward_stft(waveform, self.mel)
             # One pass: a complex tensor times a number, on its own, costs more than both transforms.
             angle = rebuilt if before is None or not self.pull else rebuilt.sub(before, alpha=self.pull)
@@ -170,6 +180,11 @@ class PriorHead(nn.Module):
             # Part by part: beside a complex tensor the gain would first be written out as complex numbers.
             waveform = inverse_stft(torch.complex(real * gain, imaginary * gain), self.mel, envelope)
             before = rebuilt
+        for _ in range(self.corrections):
+            rebuilt = forward_stft(waveform, self.mel)
+            real, imaginary = rebuilt.real, rebuilt.imag
+            gain = correction_gains(real.square().add_(imaginary.square()), log_mel, self.mel)
+            waveform = inverse_stft(torch.complex(real * gain, imaginary * gain), self.mel, envelope)
         return waveform
 
     def polar(self, features: Tensor, log_prior: Tensor) -> tuple[Tensor, Tensor]:
@@ -228,12 +243,13 @@ class PriorVocos(Generator):
         """Frames on which one sample of the output depends.
 
         Each kernel of seven frames reaches three to either side. A sample lies under the windows of
-        w = ceil(n_fft / hop_length) frames; a refinement lets each of them hear w - 1 frames to either side.
+        w = ceil(n_fft / hop_length) frames; each refinement or correction lets each of
+        them hear w - 1 frames to either side.
         """
         windows = -(-self.mel.n_fft // self.mel.hop_length)
         reach = (EMBEDDING_KERNEL // 2) * (1 + self.config.num_layers)
         if self.config.prior:
-            reach += self.config.refinements * (windows - 1)
+            reach += (self.config.refinements + self.config.corrections) * (windows - 1)
         attack = 2 * self.attack.reach + 1 if self.attack else 0
         return max(2 * reach + windows, attack)
 
@@ -251,7 +267,7 @@ class PriorVocos(Generator):
             prior = pseudo_inverse_magnitude(log_mel, self.mel).clamp(min=self.config.magnitude_floor)
         normalised = (log_mel - LOG_MEL_MEAN) / LOG_MEL_STD
         features = self.dropout(self.backbone(self._with_clock(normalised)))
-        waveform: Tensor = self.head(features, prior.log())
+        waveform: Tensor = self.head(features, prior.log(), log_mel)
         return waveform if self.attack is None else waveform * self.attack(log_mel, normalised)
 
     def _with_clock(self, normalised: Tensor) -> Tensor:

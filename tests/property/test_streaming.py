@@ -28,6 +28,7 @@ SIZES = (
     SMALL,
     replace(SMALL, refinements=0, clock=()),
     replace(SMALL, refinements=3, clock=(3, 4)),
+    replace(SMALL, corrections=2),
     replace(SMALL, prior=False),
 )
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

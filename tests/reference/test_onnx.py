@@ -35,6 +35,7 @@ SIZES = [
     replace(SMALL, refinements=0, clock=()),
     replace(SMALL, prior=False),
     replace(SMALL, attack=4, refinements=2, momentum=0.99),
+    replace(SMALL, corrections=2),
 ]
 
 

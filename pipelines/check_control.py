@@ -1,0 +1,252 @@
+"""`python -m pipelines.check_control`: does a model keep what its modes promise?
+
+    strength     clips move further from the source's reconstruction with every step of --strength
+    kept         what --mask keeps differs from the reconstruction by less than 0.05 nats, beyond what hears the seam
+    morph        no step of --morph is longer than three times the median step
+    loop         the seam of --loop is no rougher than the 95th percentile of the clip's own changes
+    long         at no multiple of a window does a long clip change more than that
+    stream       where the stretches of --stream meet, neither
+
+Sources are real clips, prompts are captions of them. Distances are mean absolute differences of log-mels, in nats.
+"""
+
+import itertools
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor
+
+from audio.dataset import AudioFolder, Clip, Split
+from audio.mel import LogMelSpectrogram
+from evaluation.page import save_json
+from pipelines.editing import Edit
+from pipelines.live import live_job, live_output, stretches
+from pipelines.looping import PERCENTILE, seam_score
+from pipelines.request import Request
+from pipelines.text_to_audio import TextToAudioPipeline
+from training.command import answer, run_command, say
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+KEPT_NATS, LONGEST_STEP, ROUGHEST = 0.05, 3.0, 1.0
+MASK = (0.45, 0.55)
+MORPH_CLIPS, LOOP_SECONDS, LONG_SECONDS = 9, 2.0, 10.0
+# Frames to either side of a border that count as it: a window of the mel, and a little.
+BORDER_FRAMES = 4
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Property:
+    """What was measured of one promise.
+
+    Args:
+        name: of the promise.
+        values: one a clip; of `strength`, the median distance at each strength.
+        limit: that no value may exceed; None where values must rise instead.
+    """
+
+    name: str
+    values: tuple[float, ...]
+    limit: float | None
+
+    @property
+    def within(self) -> float:
+        """Share of the values that keep the promise."""
+        if self.limit is None:
+            steps = np.diff(self.values)
+            return float((steps > 0.0).mean())
+        return sum(value <= self.limit for value in self.values) / len(self.values)
+
+
+def check_control(
+    audio: Path,
+    out: Path,
+    model: Path | None = None,
+    clips: int = 20,
+    split: Split = "test",
+    solver_steps: int | None = None,
+    seed: int = 0,
+) -> None:
+    """Measure what the modes of generate.py promise, and write OUT/control.json.
+
+    Args:
+        audio: folder of real clips with captions, such as data/oneshots.
+        out: folder of the report.
+        model: folder of a bundle; the bundled model when left out.
+        clips: sources and prompts, spread evenly over the split.
+        split: train, validation or test.
+        solver_steps: of the solver; from the bundle when left out.
+        seed: of everything.
+
+    Raises:
+        ValueError: a bad bundle, fewer than two clips, or clips without captions.
+    """
+    if clips < 2:
+        raise ValueError(f"clips: expected at least 2, got {clips}")
+    pipeline = TextToAudioPipeline.from_pretrained(model)
+    folder = AudioFolder.scan(audio)
+    sources = folder.spread(split, clips)
+    prompts = [clip.captions[0] for clip in sources if clip.captions]
+    if len(prompts) < 2:
+        raise ValueError(f"audio: expected two clips with captions in split '{split}' of '{audio}'")
+    say(f"{len(sources)} sources, {len(prompts)} prompts, about {0.35 * clips:.0f} min on two cores")
+    check = ControlCheck(pipeline, solver_steps, seed)
+    longest = sorted(folder.split(split), key=lambda clip: -min(clip.seconds, pipeline.defaults.max_seconds))[:clips]
+    # Of sounds that last: where all is silence, no border can be heard.
+    held = [clip.captions[0] for clip in longest if clip.captions] or prompts
+    found = [
+        Property("strength", check.strengths(bar("strength", sources)), None),
+        Property("kept", tuple(check.kept(bar("kept", longest))), KEPT_NATS),
+        Property("morph", tuple(check.morphs(bar("morph", pairs(prompts)))), LONGEST_STEP),
+        Property("loop", tuple(check.loops(bar("loop", prompts))), ROUGHEST),
+        Property("long", tuple(check.long(bar("long", held))), ROUGHEST),
+        Property("stream", tuple(check.streams(bar("stream", held))), ROUGHEST),
+    ]
+    out.mkdir(parents=True, exist_ok=True)
+    page = {part.name: asdict(part) | {"within": part.within} for part in found}
+    save_json(out / "control.json", {"stages": pipeline.fingerprints, "data": folder.fingerprint(), **page})
+    show(found)
+    answer(str(out / "control.json"))
+
+
+def pairs(prompts: Sequence[str]) -> list[tuple[str, str]]:
+    """Each prompt with the next, the last with the first."""
+    return list(zip(prompts, [*prompts[1:], prompts[0]], strict=True))
+
+
+class ControlCheck:
+    """Makes clips and measures them.
+
+    Args:
+        pipeline: of the model.
+        solver_steps: of the solver; the bundle's when None.
+        seed: of every clip.
+    """
+
+    def __init__(self, pipeline: TextToAudioPipeline, solver_steps: int | None, seed: int) -> None:
+        self.pipeline, self.seed, self.solver_steps = pipeline, seed, solver_steps
+        self.mel = pipeline.autoencoder.mel
+        self.front_end = LogMelSpectrogram(self.mel)
+
+    def made(self, *prompts: str, **settings: Any) -> Tensor:  # noqa: ANN401
+        """Waveforms of a request, `(clips, samples)`."""
+        return self.pipeline(prompts, seed=self.seed, solver_steps=self.solver_steps, **settings).waveforms
+
+    def log_mel(self, waveform: Tensor) -> Tensor:
+        """`(n_mels, frames)` of `(samples,)`."""
+        mel: Tensor = self.front_end(waveform[None])[0]
+        return mel
+
+    def distance(self, first: Tensor, second: Tensor) -> float:
+        """Mean absolute difference of two log-mels, in nats."""
+        frames = min(first.shape[-1], second.shape[-1])
+        return float((first[:, :frames] - second[:, :frames]).abs().mean())
+
+    def strengths(self, sources: Iterable[Clip]) -> tuple[float, ...]:
+        """Median distance from strength 0, at each strength."""
+        rows = []
+        for clip in sources:
+            mels = [self.log_mel(self.made(edit=Edit(clip.path, value))[0]) for value in STRENGTHS]
+            rows.append([self.distance(mels[0], one) for one in mels])
+        return tuple(float(value) for value in np.median(np.array(rows), axis=0))
+
+    def kept(self, sources: Iterable[Clip]) -> Iterator[float]:
+        """Largest distance from the reconstruction on either side of a mask, of clips with frames beyond its reach."""
+        pipeline = self.pipeline
+        reach = pipeline.diffusion.spec.frames_per_latent + pipeline.autoencoder.decoder_reach() + BORDER_FRAMES
+        reach += getattr(pipeline.vocoder, "receptive_field", int)() // 2
+        for clip in sources:
+            whole = self.log_mel(self.made(edit=Edit(clip.path, 0.0))[0])
+            frames = whole.shape[-1]
+            start, end = (share * frames / self.mel.frame_rate for share in MASK)
+            filled = self.log_mel(self.made(edit=Edit(clip.path, mask=((start, end),)))[0])
+            first, last = int(MASK[0] * frames) - reach, int(MASK[1] * frames) + reach
+            sides = [part for part in (slice(0, max(0, first)), slice(last, frames)) if whole[:, part].shape[-1]]
+            if sides:
+                yield max(self.distance(whole[:, part], filled[:, part]) for part in sides)
+
+    def morphs(self, ends: Iterable[tuple[str, str]]) -> Iterator[float]:
+        """Longest step over the median step."""
+        for first, second in ends:
+            mels = [self.log_mel(one) for one in self.made(first, second, morph_clips=MORPH_CLIPS, seconds=1.0)]
+            steps = [self.distance(one, other) for one, other in itertools.pairwise(mels)]
+            yield max(steps) / max(median(steps), 1e-9)
+
+    def loops(self, prompts: Iterable[str]) -> Iterator[float]:
+        """Scores of seams."""
+        for prompt in prompts:
+            yield seam_score(self.made(prompt, loop=True, seconds=LOOP_SECONDS)[0], self.mel)
+
+    def long(self, prompts: Iterable[str]) -> Iterator[float]:
+        """Change at multiples of a window over that of the clip."""
+        window = self.pipeline.diffusion.window_frames * self.pipeline.diffusion.spec.frames_per_latent
+        for prompt in prompts:
+            log_mel = self.log_mel(self.made(prompt, seconds=LONG_SECONDS)[0])
+            yield border_score(log_mel, range(window, log_mel.shape[-1], window))
+
+    def streams(self, prompts: Iterable[str]) -> Iterator[float]:
+        """Change where stretches meet over that of the clip."""
+        spec = self.pipeline.diffusion.spec
+        for prompt in prompts:
+            request = Request((prompt,), LONG_SECONDS, seed=self.seed, solver_steps=self.solver_steps)
+            job, settings = live_job(self.pipeline, request)
+            log_mel = self.log_mel(live_output(self.pipeline, job, settings).waveforms[0])
+            ends = [end for _, end in stretches(spec.num_latent_frames(LONG_SECONDS), spec.latent_rate)]
+            yield border_score(log_mel, [end * spec.frames_per_latent for end in ends])
+
+
+def border_score(log_mel: Tensor, borders: Sequence[int]) -> float:
+    """Mean change from frame to frame around the worst border, over the 95th percentile of changes elsewhere.
+
+    Args:
+        log_mel: `(n_mels, frames)`.
+        borders: frames; those at the ends are left out.
+    """
+    change = log_mel.diff(dim=-1).abs().mean(dim=0)
+    near = torch.zeros(len(change), dtype=torch.bool)
+    rough = []
+    for at in borders:
+        if BORDER_FRAMES <= at < len(change) - BORDER_FRAMES:
+            rough.append(float(change[at - BORDER_FRAMES : at + BORDER_FRAMES].mean()))
+            near[at - BORDER_FRAMES : at + BORDER_FRAMES] = True
+    usual = float(np.percentile(change[~near].numpy(), PERCENTILE)) if bool((~near).any()) else 0.0
+    return max(rough, default=0.0) / max(usual, 1e-9)
+
+
+def bar(text: str, items: Sequence[Item]) -> Iterable[Item]:
+    """A progress bar around a list."""
+    return track(items, text, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+
+
+def show(found: Sequence[Property]) -> None:
+    """The table on standard error."""
+    table = Table("promise", "clips", "median", "worst", "limit", "within", title="What the modes promise")
+    for part in found:
+        if part.limit is None:
+            rising = ", ".join(f"{value:.2f}" for value in part.values)
+            table.add_row(
+                f"{part.name} {', '.join(f'{s:g}' for s in STRENGTHS)}", "", rising, "", "rising", f"{part.within:.0%}"
+            )
+            continue
+        middle, worst = (f"{value:.3g}" for value in (median(part.values), max(part.values)))
+        table.add_row(part.name, str(len(part.values)), middle, worst, f"{part.limit:g}", f"{part.within:.0%}")
+    Console(stderr=True).print(table)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry of `python -m pipelines.check_control`."""
+    return run_command(check_control, arguments, program="python -m pipelines.check_control")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
