@@ -1,5 +1,6 @@
 """Pictures of sound, as matplotlib figures that no window shows."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -62,6 +63,48 @@ def log_mel_figure(
     axes.set_title(title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}…", fontsize=9)
     if scale:
         figure.colorbar(image, ax=axes, label="log-mel (nats)")
+    return figure
+
+
+Panel = tuple[str, NDArray[np.float32]]
+"""A title and a log-mel `(n_mels, frames)`."""
+
+
+def strip_figure(
+    rows: Sequence[Sequence[Panel]], mel: MelConfig, title: str = "", names: Sequence[str] = (), dpi: int = 110
+) -> Figure:
+    """Rows of small log-mels side by side, all in the same colours.
+
+    Args:
+        rows: of equally many panels.
+        mel: contract of the log-mels.
+        title: above all of them.
+        names: of the rows, at their left.
+        dpi: dots an inch; a panel is 1.7 inches wide.
+    """
+    columns = len(rows[0])
+    figure = Figure(figsize=(1.7 * columns, 0.2 + 2.0 * len(rows)), dpi=dpi, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(rows), columns, squeeze=False)
+    for line, panels in enumerate(rows):
+        for axes, (name, log_mel) in zip(grid[line], panels, strict=True):
+            seconds = log_mel.shape[-1] / mel.frame_rate
+            axes.imshow(
+                log_mel,
+                origin="lower",
+                aspect="auto",
+                cmap="magma",
+                vmin=mel.log_mel_floor,
+                vmax=LOUDEST_SHOWN,
+                extent=(0.0, seconds, 0.0, float(mel.n_mels)),
+                interpolation="nearest",
+            )
+            axes.set_yticks([])
+            axes.set_xticks([0.0, round(seconds, 2)])
+            if not line:
+                axes.set_title(name, fontsize=8)
+        grid[line][0].set_ylabel(f"{names[line]}, mel bins" if names else "mel bins", fontsize=8)
+    figure.suptitle(title[:LONGEST_TITLE], fontsize=9)
     return figure
 
 

@@ -10,12 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from audio.files import write_aside, write_audio
-from evaluation.pictures import LOUDEST_SHOWN
+from evaluation.pictures import strip_figure
 from pipelines.request import AudioOutput
 from pipelines.text_to_audio import TextToAudioPipeline
 
@@ -74,7 +72,9 @@ def write_watch(watch: Watch, pipeline: TextToAudioPipeline, base: Path, title: 
     picture, sound = (base.with_name(f"{base.name}_watch{suffix}") for suffix in (".png", ".wav"))
     chosen = watch.chosen()
     rows = [_decoded(pipeline, [held[number] for number in chosen]) for held in (watch.states, watch.guesses)]
-    figure = _strip(rows, [watch.times[number] for number in chosen], pipeline, title)
+    names = [f"t = {watch.times[number]:.2f}" for number in chosen]
+    panels = [list(zip(names, log_mels.cpu().numpy(), strict=True)) for log_mels in rows]
+    figure = strip_figure(panels, pipeline.autoencoder.mel, title, ("x_t", "guess of the data"))
     with write_aside(picture) as aside:
         figure.savefig(aside, format="png")
     pause = torch.zeros(round(PAUSE_SECONDS * pipeline.sample_rate))
@@ -87,31 +87,3 @@ def write_watch(watch: Watch, pipeline: TextToAudioPipeline, base: Path, title: 
 
 def _decoded(pipeline: TextToAudioPipeline, latents: Sequence[Tensor]) -> Tensor:
     return pipeline.autoencoder.decode(torch.stack(list(latents))).float()
-
-
-def _strip(rows: Sequence[Tensor], times: Sequence[float], pipeline: TextToAudioPipeline, title: str) -> Figure:
-    mel = pipeline.autoencoder.mel
-    figure = Figure(figsize=(1.7 * len(times), 4.2), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = figure.subplots(2, len(times), squeeze=False)
-    for line, (log_mels, name) in enumerate(zip(rows, ("x_t", "guess of the data"), strict=True)):
-        for column, (log_mel, time) in enumerate(zip(log_mels, times, strict=True)):
-            axes = grid[line][column]
-            seconds = log_mel.shape[-1] / mel.frame_rate
-            axes.imshow(
-                log_mel.cpu().numpy(),
-                origin="lower",
-                aspect="auto",
-                cmap="magma",
-                vmin=mel.log_mel_floor,
-                vmax=LOUDEST_SHOWN,
-                extent=(0.0, seconds, 0.0, float(mel.n_mels)),
-                interpolation="nearest",
-            )
-            axes.set_yticks([])
-            axes.set_xticks([0.0, round(seconds, 2)])
-            if not line:
-                axes.set_title(f"t = {time:.2f}", fontsize=9)
-        grid[line][0].set_ylabel(f"{name}, mel bins", fontsize=8)
-    figure.suptitle(title[:70], fontsize=9)
-    return figure

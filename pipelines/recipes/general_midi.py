@@ -29,6 +29,8 @@ PROGRAM_RANGES = {
     58: (28, 62), 60: (38, 78), 67: (36, 70), 70: (34, 72), 72: (72, 106), 22: (55, 91),
 }  # fmt: skip
 # Programs that validation may take: a close relative of each stays in training.
+# Seconds that notes are held: a model is to know what a longer note of an instrument is.
+HELD_SECONDS = (0.5, 1.0, 1.5, 2.5, 3.5)
 SPARE_PROGRAMS = frozenset({2, 5, 15, 17, 20, 28, 31, 34, 37, 41, 59, 67, 69, 77, 79, 82, 106, 111, 116, 118})
 # Struck or reversed noise: a key moves it up and down but is not the pitch that is heard.
 UNPITCHED_PROGRAMS = frozenset({115, 116, 117, 118, 119})
@@ -109,6 +111,13 @@ def program_pitches(program: int) -> list[int]:
     return sorted(pitches)
 
 
+def held_seconds(program: int, pitch: int) -> float:
+    """How long a note is held: lengths take turns along an instrument's notes, and begin elsewhere in each."""
+    pitches = program_pitches(program)
+    place = min(range(len(pitches)), key=lambda index: abs(pitches[index] - pitch))
+    return HELD_SECONDS[(2 * place + program) % len(HELD_SECONDS)]
+
+
 def note_file_name(pitch: int) -> str:
     """A note's name as it may stand in a file name: 61 is "cs4"."""
     return f"{NOTE_LETTERS[pitch % 12]}{pitch // 12 - 1}"
@@ -148,7 +157,8 @@ def _plan_note(
         dynamics="soft" if louder else None, group=f"{font.name}/program {program}",
         recording=_recording_id(font, recordings), licence=font.licence, source=font.name, rendered=True,
     )  # fmt: skip
-    return RenderPlan(clip, Note(0, program, pitch, velocity), recordings, louder, program in SPARE_PROGRAMS)
+    note = Note(0, program, pitch, velocity, held=held_seconds(program, pitch))
+    return RenderPlan(clip, note, recordings, louder, program in SPARE_PROGRAMS)
 
 
 def _plan_drums(font: Font, headers: Soundfont) -> list[RenderPlan]:

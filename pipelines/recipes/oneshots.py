@@ -27,7 +27,7 @@ from pipelines.recipes.rendering import Renderer
 from pipelines.recipes.splits import Member, split_recorded, split_rendered
 from pipelines.recipes.traits import Traits, adjectives, family_scales, measure
 
-VERSION = 2
+VERSION = 3
 LONGEST_SECONDS = 6.0
 STAMP = "recipe.json"
 METADATA = "metadata.jsonl"

@@ -29,8 +29,9 @@ DRUM_CHANNEL = 9
 TICKS_PER_SECOND = 960  # 480 ticks a beat at MIDI's default of 120 beats a minute
 BEND_RANGE = 12  # semitones
 ALL_SOUND_OFF = 120
-NOTE_SECONDS, NOTE_SLOT, NOTE_KEPT = 1.5, 2.5, 2.0
-DRUM_SECONDS, DRUM_SLOT, DRUM_KEPT = 3.5, 4.5, 4.0
+NOTE_SECONDS, DRUM_SECONDS = 1.5, 3.5
+# After the key is let go: what a slot lasts on, and what a clip keeps of that.
+SLOT_REST, KEPT_REST = 1.0, 0.5
 GAP_SECONDS = 0.2
 
 
@@ -44,6 +45,7 @@ class Note:
         key: MIDI note number.
         velocity: 1 to 127.
         bend: retuning in semitones.
+        held: how long the key is held, in seconds; that of all drums or notes when left out.
     """
 
     bank: int
@@ -51,21 +53,23 @@ class Note:
     key: int
     velocity: int
     bend: float = 0.0
+    held: float | None = None
 
     @property
     def held_seconds(self) -> float:
         """How long the key is held."""
-        return DRUM_SECONDS if self.bank == DRUM_BANK else NOTE_SECONDS
+        usual = DRUM_SECONDS if self.bank == DRUM_BANK else NOTE_SECONDS
+        return usual if self.held is None else self.held
 
     @property
     def slot_seconds(self) -> float:
         """Its share of the timeline."""
-        return DRUM_SLOT if self.bank == DRUM_BANK else NOTE_SLOT
+        return self.held_seconds + SLOT_REST
 
     @property
     def kept_seconds(self) -> float:
         """How much of it a clip keeps at most."""
-        return DRUM_KEPT if self.bank == DRUM_BANK else NOTE_KEPT
+        return self.held_seconds + KEPT_REST
 
 
 class Renderer(Protocol):

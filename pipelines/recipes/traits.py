@@ -109,7 +109,7 @@ def adjectives(clip: Clip, traits: Traits, scales: dict[str, Scale]) -> tuple[li
             tone = list(DEEP if clip.family in DEEP_FAMILIES and clip.pitch is None else DARK)
         if traits.seconds < min(scale.short, 0.6):
             course += ["short", "tight"] if clip.family in STRUCK_FAMILIES else ["short"]
-        elif traits.seconds > max(scale.long, 1.0) and not (clip.rendered and clip.pitch is not None):
+        elif traits.seconds > max(scale.long, 1.0):
             course += ["long"]
     if clip.family in STRUCK_FAMILIES and traits.attack <= 0.02 and 0.02 < traits.decay < 0.3:
         course += ["punchy"] if clip.family in ("kick", "tom", "snare") else []

@@ -88,7 +88,7 @@ def test_a_morph_leads_from_one_end_to_the_other_in_even_steps(pipeline, sonic_p
         write_audio(ends[-1], waveform, rate)
     quick = {"solver_steps": 8, "morph_clips": 9}
     prompts = pipeline(("a deep kick", "a bright bell"), seconds=0.6, seed=2, **quick)
-    # These two meet in a sudden change: evenly placed, their longest step is 4 to 7 times the median one.
+    # These two meet in a sudden change: evenly placed, their longest step is 6 times the median one.
     sudden = pipeline(("koto", "shakuhachi"), seconds=1.0, seed=0, **quick)
     seeds = pipeline(("a bell",), seconds=0.6, seed=2, to_seed=3, **quick)
     clips = pipeline((), edit=Edit(ends[0], 0.2, toward=ends[1]), seed=2, **quick)

@@ -10,7 +10,8 @@ import pytest
 
 from pipelines.recipes import rendering
 from pipelines.recipes.clips import SAMPLE_RATE
-from pipelines.recipes.general_midi import FLUID, program_pitches
+from pipelines.recipes.general_midi import FLUID, HELD_SECONDS, held_seconds, program_pitches
+from pipelines.recipes.gm_names import PROGRAMS
 from pipelines.recipes.oneshots import holds_its_note, sounds_the_same
 from pipelines.recipes.packages import package_folder
 from pipelines.recipes.rendering import DRUM_BANK, Fluidsynth, Note, TinySoundfont, cut_slots, write_score
@@ -72,6 +73,19 @@ def test_pitches_lie_in_range_and_hold_middle_c():
         assert 20 < pitches[0] < pitches[-1] < 110
         assert 60 in pitches or not pitches[0] <= 60 <= pitches[-1]
     assert len(program_pitches(0)) == 24
+
+
+def test_notes_of_every_instrument_are_held_short_and_long_wherever_they_lie():
+    for program in range(len(PROGRAMS)):
+        pitches = program_pitches(program)
+        for part in (pitches, pitches[: len(pitches) // 2], pitches[len(pitches) // 2 :]):
+            assert {held_seconds(program, pitch) for pitch in part} == set(HELD_SECONDS)
+    # Low notes are not the short ones, over all instruments.
+    lowest = [held_seconds(program, program_pitches(program)[0]) for program in range(len(PROGRAMS))]
+    assert set(lowest) == set(HELD_SECONDS)
+    longest = Note(0, 0, 60, 100, held=3.5)
+    assert (longest.held_seconds, longest.kept_seconds, longest.slot_seconds) == (3.5, 4.0, 4.5)
+    assert Note(0, 0, 60, 100).held_seconds == 1.5
 
 
 def _available():

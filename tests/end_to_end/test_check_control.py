@@ -1,0 +1,63 @@
+"""What `pipelines.check_control` prints is measured: promises that are kept and ones that are not."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from audio.files import read_audio, write_audio
+from pipelines.check_control import Property, border_score, main, pairs
+
+
+@pytest.fixture(scope="module")
+def folder(sonic_pi_folder: Path, tmp_path_factory) -> Path:
+    """Three real recordings of two seconds and a half, with captions."""
+    out = tmp_path_factory.mktemp("sources")
+    rows = []
+    for name in ("ambi_drone", "guit_em9", "loop_amen_full"):
+        write_audio(out / f"{name}.wav", read_audio(sonic_pi_folder / f"{name}.flac", 44_100, seconds=2.5)[0], 44_100)
+        rows.append({"file_name": f"{name}.wav", "text": name.replace("_", " "), "split": "test"})
+    (out / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    return out
+
+
+def test_every_promise_is_measured_on_the_bundled_model(folder, tmp_path, capsys) -> None:
+    options = ["--audio", str(folder), "--clips", "2", "--solver_steps", "4"]
+    assert main([*options, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert Path(printed.out.strip()) == tmp_path / "control.json"
+    page = json.loads((tmp_path / "control.json").read_text())
+    for name, clips in {"kept": 2, "morph": 2, "loop": 2, "long": 2, "stream": 2}.items():
+        assert len(page[name]["values"]) == clips
+        assert name in printed.err
+    assert page["strength"]["values"][0] == 0.0
+    assert page["strength"]["within"] == 1.0
+    assert max(page["kept"]["values"]) < page["kept"]["limit"] == 0.05
+    assert max(page["morph"]["values"]) < page["morph"]["limit"] == 3.0
+
+
+def test_a_border_that_jumps_is_told_from_one_that_does_not() -> None:
+    log_mel = torch.randn(20, 400, generator=torch.Generator().manual_seed(0)).cumsum(dim=1) * 0.1
+    assert border_score(log_mel, [200]) < 1.0
+    log_mel[:, 200:] += 3.0
+    assert border_score(log_mel, [200]) > 3.0
+    assert border_score(log_mel, [0, 399, 500]) == 0.0
+
+
+def test_shares_are_those_of_the_values_within_their_limit() -> None:
+    assert Property("loop", (0.5, 1.0, 1.5, 2.0), 1.0).within == 0.5
+    assert Property("strength", (0.0, 0.2, 0.1, 0.4), None).within == pytest.approx(2 / 3)
+    assert pairs(["a", "b", "c"]) == [("a", "b"), ("b", "c"), ("c", "a")]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(["--clips", "1"], "clips: expected at least 2"), (["--audio", "/nowhere"], "nowhere")],
+)
+def test_bad_input_is_one_line(folder, tmp_path, capsys, options, words) -> None:
+    assert main(["--audio", str(folder), "--out", str(tmp_path / "out"), *options]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert not (tmp_path / "out").exists()

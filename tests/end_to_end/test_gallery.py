@@ -1,0 +1,46 @@
+"""Every mode of the bundled model on one real recording, seen and heard."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audio.files import read_audio, write_audio
+from pipelines.gallery import MODES, main
+
+
+@pytest.fixture
+def source(sonic_pi_folder: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "bell.wav"
+    write_audio(path, read_audio(sonic_pi_folder / "perc_bell.flac", 44_100, seconds=0.5)[0], 44_100)
+    return path
+
+
+def test_modes_become_pictures_and_sounds(source, tmp_path, capsys) -> None:
+    out = tmp_path / "gallery"
+    modes = ["strength", "mask", "extend", "style", "morph", "stereo"]
+    options = ["--prompt", "a bell", "--solver_steps", "2", *(word for mode in modes for word in ("--modes", mode))]
+    assert main(["--audio", str(source), "--out", str(out), *options]) == 0
+    paths = [Path(line) for line in capsys.readouterr().out.split()]
+    assert [path.name for path in paths] == [f"{mode}.png" for mode in modes]
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in paths)
+    assert len(list(out.glob("strength_*.wav"))) == 5
+    assert soundfile.info(str(out / "extend_1.wav")).duration == pytest.approx(0.5 + 0.6, abs=0.01)
+    kept, changed = (soundfile.read(out / f"strength_{number}.wav")[0] for number in (1, 4))
+    assert np.abs(kept - changed).max() > 0.01
+    left, right, both = (soundfile.read(out / f"stereo_{number}.wav")[0] for number in range(3))
+    assert np.abs((left + right) / 2 - both).max() < 1e-3
+
+
+def test_bad_input_is_one_line(source, tmp_path, capsys) -> None:
+    assert len(MODES) == 10
+    for options, words in (
+        (["--audio", str(source), "--modes", "sing"], "modes: expected some of strength"),
+        (["--audio", "/nowhere.wav"], "not a readable sound file"),
+    ):
+        assert main([*options, "--out", str(tmp_path / "no")]) == 2
+        errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+        assert len(errors) == 1
+        assert words in errors[0]
+        assert not (tmp_path / "no").exists()
