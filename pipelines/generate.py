@@ -4,7 +4,7 @@ The audio paths are printed on standard output, one a line; everything else goes
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,21 @@ from training.device import Device, Precision
 Spacing = Literal["even", "quadratic", "cosine"]
 
 VOCODER_OPTION = "--vocoder."
+# The help, from what everyone asks for to what few do.
+GROUPS = {
+    "what to make": (
+        *("prompt", "prompts_file", "seconds", "num_clips", "seed", "pitch", "loudness", "brightness", "label"),
+        *("negative_prompt", "style", "style_strength", "best_of"),
+    ),
+    "several prompts, other shapes": ("mix", "glide", "morph", "morph_clips", "loop", "stereo"),
+    "from a sound": ("init_audio", "strength", "mask", "extend_before", "extend_after", "again"),
+    "where it goes": ("out", "format", "plot", "watch", "stream"),
+    "how it is sampled": (
+        *("guidance_scale", "guidance_interval", "guidance_rescale", "guidance_parallel", "solver", "solver_steps"),
+        *("spacing", "shift", "eta", "tolerance"),
+    ),
+    "the model": ("model", "autoencoder", "diffusion", "vocoder", "device", "precision"),
+}
 
 
 def generate(
@@ -80,11 +95,11 @@ def generate(
         stereo: width of a sound in two channels, such as 0.5 and up to 1; 0 is one channel. Both together are always
             the one-channel sound.
         morph: two prompts, two seeds or two sound files; clips lead from the one to the other.
-        morph_clips: how many.
+        morph_clips: how many clips lead there, both ends counted.
         pitch: a note (C4), a frequency (440Hz) or a MIDI number (60).
         loudness: of the loudest 50 ms, in dB relative to full scale, such as -12.
         brightness: spectral centroid, in Hz, such as 2000.
-        label: one of the model's classes.
+        label: one of the model's classes, such as "snare drum"; a wrong one is answered with the nearest.
         style: a sound file whose timbre the clips are drawn towards.
         style_strength: how far, 0 to 1; 0.15 when left out. More of it takes more away from the prompt.
         init_audio: a sound file to start from: a variation of it, or with --mask or --extend_after more of it.
@@ -96,15 +111,15 @@ def generate(
         model: folder of a bundle; the bundled model when left out.
         seconds: length of each clip, up to 600; from the bundle when left out. What is longer than the model was
             trained on is made window by window.
-        num_clips: clips per prompt.
+        num_clips: clips of each prompt.
         best_of: make so many for each clip that is asked for, and keep those that fit their prompt best.
         seed: clip i of seed K is always the same clip; random, recorded and printed when left out.
         guidance_scale: how strongly the prompt is followed; 1 is off.
-        guidance_interval: from when to when, as 0.1:0.8; 0 is noise, 1 the finished sound.
+        guidance_interval: from when to when the prompt is pressed, as 0.1:0.8; 0 is noise, 1 the finished sound.
         guidance_rescale: takes back what a large scale adds in spread, 0 to 1.
         guidance_parallel: weight of guidance along the sound itself; 0 is adaptive projected guidance, 1 the plain one.
         solver: such as euler, midpoint, heun, dpmpp_2m, ddim, stochastic, ancestral or adaptive.
-        solver_steps: of the solver; more is slower and finer.
+        solver_steps: how many steps lead from noise to sound; more is slower and finer.
         spacing: of the solver's times; quadratic has more near noise, cosine more at both ends.
         shift: above 1, more of the solver's times lie near noise.
         eta: fresh noise of the solver stochastic, 0 to 1.
@@ -114,13 +129,13 @@ def generate(
         vocoder: a checkpoint of stage 3, an import path such as vocoder.griffin_lim.GriffinLim, or a YAML.
         vocoder_arguments: of a vocoder named by import path; written --vocoder.NAME VALUE.
         out: folder to write into.
-        format: of the sound files.
+        format: of the sound files: wav, flac or ogg.
         stream: send one clip to standard output while it is being made, as a WAV or as bare 16-bit samples; nothing
             is written into --out.
         plot: write a spectrogram picture of each clip.
         watch: write how the first clip came out of noise, as a strip of spectrograms and as sound.
         device: where to compute.
-        precision: of matrix products.
+        precision: of matrix products; auto takes what is fast on the device.
 
     Raises:
         ValueError: anything that cannot be done, named.
@@ -264,6 +279,7 @@ def run_with_vocoder(
     program: str,
     lists: tuple[str, ...] = (),
     several: tuple[str, ...] = (),
+    groups: Mapping[str, Sequence[str]] | None = None,
 ) -> int:
     """Run a command whose `vocoder_arguments` are written `--vocoder.NAME VALUE`; returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -272,14 +288,13 @@ def run_with_vocoder(
     except (ValueError, yaml.YAMLError) as error:
         say(f"error: {one_line(error)}")
         return 2
-    return run_command(
-        function, rest, lists=lists, several=several, program=program, fixed={"vocoder_arguments": taken or None}
-    )
+    fixed = {"vocoder_arguments": taken or None}
+    return run_command(function, rest, lists, program=program, fixed=fixed, several=several, groups=groups)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of `generate.py`, `python -m pipelines.generate` and `melisma generate`."""
-    return run_with_vocoder(generate, arguments, "generate.py", lists=("prompt", "mask"), several=("morph",))
+    return run_with_vocoder(generate, arguments, "generate.py", ("prompt", "mask"), ("morph",), GROUPS)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
+from training.help import PlainHelp, group_options, shorten_usage
+
 
 def run_command(
     function: Callable[..., Any],
@@ -24,6 +26,7 @@ def run_command(
     program: str | None = None,
     fixed: Mapping[str, Any] | None = None,
     several: Sequence[str] = (),
+    groups: Mapping[str, Sequence[str]] | None = None,
 ) -> int:
     """Parse the command line, call the function, return the exit code.
 
@@ -35,11 +38,13 @@ def run_command(
         program: name shown in the help.
         fixed: parameters that are no options, and their values.
         several: parameters that are lists and are given behind one option (`--vocoders a b`), or as positionals.
+        groups: titles of the help, each with the parameters below it.
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=UserWarning)
     fixed = fixed or {}
     parser = make_parser(function, lists, positionals, program, tuple(fixed), several)
+    group_options(parser, groups or {})
     try:
         given = list(sys.argv[1:] if arguments is None else arguments)
         values = parser.instantiate_classes(parser.parse_args(given)).as_dict()
@@ -68,9 +73,9 @@ def make_parser(
     several: Sequence[str] = (),
 ) -> ArgumentParser:
     """The parser behind `run_command`."""
-    help_texts = _argument_help(function)
+    help_texts = argument_help(function)
     summary = (inspect.getdoc(function) or "").split("\n\n")[0]
-    parser = ArgumentParser(prog=program, description=summary, exit_on_error=False)
+    parser = ArgumentParser(prog=program, description=summary, exit_on_error=False, formatter_class=PlainHelp)
     for name in positionals:
         annotation = inspect.signature(function).parameters[name].annotation
         many: dict[str, Any] = {"nargs": "+", "type": str} if name in several else {"type": annotation}
@@ -80,6 +85,7 @@ def make_parser(
     for name in (name for name in several if name not in positionals):
         parser.add_argument(f"--{name}", nargs="+", type=str, default=None, help=help_texts.get(name))
     parser.add_function_arguments(function, skip={*lists, *several, *positionals, *skip}, as_group=False)
+    shorten_usage(parser)
     return parser
 
 
@@ -99,7 +105,7 @@ def answer(text: str) -> None:
     print(text, flush=True)  # noqa: T201
 
 
-def _argument_help(function: Callable[..., Any]) -> dict[str, str]:
+def argument_help(function: Callable[..., Any]) -> dict[str, str]:
     """Texts of the `Args:` section of a Google docstring."""
     lines = (inspect.getdoc(function) or "").split("Args:", 1)[-1].splitlines()
     texts: dict[str, str] = {}
