@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
+from pipelines.options import GROUPS
 from training.command import answer, one_line, run_command, say
 from training.device import Device, Precision
 
@@ -17,21 +18,6 @@ from training.device import Device, Precision
 Spacing = Literal["even", "quadratic", "cosine"]
 
 VOCODER_OPTION = "--vocoder."
-# The help, from what everyone asks for to what few do.
-GROUPS = {
-    "what to make": (
-        *("prompt", "prompts_file", "seconds", "num_clips", "seed", "pitch", "loudness", "brightness", "label"),
-        *("negative_prompt", "style", "style_strength", "best_of"),
-    ),
-    "several prompts, other shapes": ("mix", "glide", "morph", "morph_clips", "loop", "stereo"),
-    "from a sound": ("init_audio", "strength", "mask", "extend_before", "extend_after", "again"),
-    "where it goes": ("out", "format", "plot", "watch", "stream"),
-    "how it is sampled": (
-        *("guidance_scale", "guidance_interval", "guidance_rescale", "guidance_parallel", "solver", "solver_steps"),
-        *("spacing", "shift", "eta", "tolerance"),
-    ),
-    "the model": ("model", "autoencoder", "diffusion", "vocoder", "device", "precision"),
-}
 
 
 def generate(
@@ -288,8 +274,15 @@ def run_with_vocoder(
     except (ValueError, yaml.YAMLError) as error:
         say(f"error: {one_line(error)}")
         return 2
-    fixed = {"vocoder_arguments": taken or None}
-    return run_command(function, rest, lists, program=program, fixed=fixed, several=several, groups=groups)
+    return run_command(
+        function,
+        rest,
+        lists=lists,
+        several=several,
+        program=program,
+        fixed={"vocoder_arguments": taken or None},
+        groups=groups,
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -26,6 +26,21 @@ SAME = (
     *("solver_steps", "spacing", "shift", "eta", "tolerance", "loudness", "brightness", "label", "negative_prompt"),
     *("glide", "loop", "stereo", "best_of", "style", "style_strength"),
 )
+# The help, from what everyone asks for to what few do.
+GROUPS = {
+    "what to make": (
+        *("prompt", "prompts_file", "seconds", "num_clips", "seed", "pitch", "loudness", "brightness", "label"),
+        *("negative_prompt", "style", "style_strength", "best_of"),
+    ),
+    "several prompts, other shapes": ("mix", "glide", "morph", "morph_clips", "loop", "stereo"),
+    "from a sound": ("init_audio", "strength", "mask", "extend_before", "extend_after", "again"),
+    "where it goes": ("out", "format", "plot", "watch", "stream"),
+    "how it is sampled": (
+        *("guidance_scale", "guidance_interval", "guidance_rescale", "guidance_parallel", "solver", "solver_steps"),
+        *("spacing", "shift", "eta", "tolerance"),
+    ),
+    "the model": ("model", "autoencoder", "diffusion", "vocoder", "device", "precision"),
+}
 EDITS = ("strength", "mask", "extend_before", "extend_after")
 
 

@@ -43,8 +43,7 @@ def run_command(
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=UserWarning)
     fixed = fixed or {}
-    parser = make_parser(function, lists, positionals, program, tuple(fixed), several)
-    group_options(parser, groups or {})
+    parser = make_parser(function, lists, positionals, program, tuple(fixed), several, groups)
     try:
         given = list(sys.argv[1:] if arguments is None else arguments)
         values = parser.instantiate_classes(parser.parse_args(given)).as_dict()
@@ -71,6 +70,7 @@ def make_parser(
     program: str | None = None,
     skip: Sequence[str] = (),
     several: Sequence[str] = (),
+    groups: Mapping[str, Sequence[str]] | None = None,
 ) -> ArgumentParser:
     """The parser behind `run_command`."""
     help_texts = argument_help(function)
@@ -86,6 +86,7 @@ def make_parser(
         parser.add_argument(f"--{name}", nargs="+", type=str, default=None, help=help_texts.get(name))
     parser.add_function_arguments(function, skip={*lists, *several, *positionals, *skip}, as_group=False)
     shorten_usage(parser)
+    group_options(parser, groups or {})
     return parser
 
 

@@ -4,8 +4,9 @@ import inspect
 
 import pytest
 
-from pipelines.generate import GROUPS, generate, main
+from pipelines.generate import generate, main
 from pipelines.ladder import main as ladder
+from pipelines.options import GROUPS
 from training.command import argument_help
 
 
