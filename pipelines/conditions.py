@@ -44,7 +44,7 @@ def conditions_of(
         return said([job.prompt for job in jobs]), negative
     weights: Iterable[Tensor] = map(torch.tensor, settings["mix"])
     if settings["glide"]:
-        weights = glide_weights(parts, latent_frames)
+        weights = glide_weights(parts, latent_frames, [at / settings["seconds"] for at in settings["glide_at"]])
     elif settings["morph_clips"]:
         place = torch.tensor([job.place for job in jobs])[:, None, None]
         weights = (1.0 - place, place)
@@ -52,13 +52,22 @@ def conditions_of(
     return Mixture(conditions, tuple(weights)), negative
 
 
-def glide_weights(parts: int, latent_frames: int) -> tuple[Tensor, ...]:
+def glide_weights(parts: int, latent_frames: int, places: Sequence[float] = ()) -> tuple[Tensor, ...]:
     """Weights of prompts that follow each other, `(latent_frames,)` each: straight from each to the next.
 
-    The first rules the first frame alone, the last one the last; in every frame they sum to one.
+    Args:
+        parts: how many prompts.
+        latent_frames: how many frames; in each of them the weights sum to one.
+        places: where each rules alone, rising shares of the clip; evenly from its first frame to its last when empty.
     """
-    place = torch.linspace(0.0, parts - 1.0, latent_frames)
-    return tuple((1.0 - (place - part).abs()).clamp(min=0.0) for part in range(parts))
+    own = torch.tensor(places) if places else torch.linspace(0.0, 1.0, parts)
+    frame = torch.linspace(0.0, 1.0, latent_frames)
+    # How many prompts have had their place, and how far it has gone to the next: before the first it is the first.
+    past = torch.searchsorted(own, frame, right=True)
+    low, high = (past - 1).clamp(0, parts - 1), past.clamp(0, parts - 1)
+    gone = ((frame - own[low]) / (own[high] - own[low]).clamp(min=1e-9)).clamp(0.0, 1.0)
+    order = low + torch.where(high > low, gone, torch.zeros_like(gone))
+    return tuple((1.0 - (order - part).abs()).clamp(min=0.0) for part in range(parts))
 
 
 def named_numbers(diffusion: LatentDiffusion, prompt: str) -> dict[str, float]:

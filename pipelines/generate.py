@@ -26,6 +26,7 @@ def generate(
     negative_prompt: str | None = None,
     mix: str | None = None,
     glide: bool = False,
+    glide_at: str | None = None,
     loop: bool = False,
     stereo: float = 0.0,
     morph: list[str] | None = None,
@@ -77,6 +78,7 @@ def generate(
         negative_prompt: what is not wanted.
         mix: weights of the prompts, such as 0.7,0.3: they make one sound together.
         glide: the prompts follow each other within one sound.
+        glide_at: the second at which each prompt rules alone, such as 0,2,5; evenly over the sound when left out.
         loop: the end leads into the beginning, without a seam; the length is rounded to what goes round.
         stereo: width of a sound in two channels, such as 0.5 and up to 1; 0 is one channel. Both together are always
             the one-channel sound.

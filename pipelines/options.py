@@ -32,7 +32,7 @@ GROUPS = {
         *("prompt", "prompts_file", "seconds", "num_clips", "seed", "pitch", "loudness", "brightness", "label"),
         *("negative_prompt", "style", "style_strength", "best_of"),
     ),
-    "several prompts, other shapes": ("mix", "glide", "morph", "morph_clips", "loop", "stereo"),
+    "several prompts, other shapes": ("mix", "glide", "glide_at", "morph", "morph_clips", "loop", "stereo"),
     "from a sound": ("init_audio", "strength", "mask", "extend_before", "extend_after", "again"),
     "where it goes": ("out", "format", "plot", "watch", "stream"),
     "how it is sampled": (
@@ -72,6 +72,7 @@ def request_from(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 (Request, i
     return Request(
         prompts=tuple(prompts),
         mix=mix,
+        glide_at=parse_numbers("glide_at", options["glide_at"], ",") if options["glide_at"] is not None else (),
         guidance_interval=interval,
         pitch=parse_pitch(pitch) if pitch is not None else None,
         edit=edit,

@@ -27,6 +27,7 @@ NEUTRAL: dict[str, Any] = {
     "negative_prompt": None,
     "mix": [],
     "glide": False,
+    "glide_at": [],
     "loop": False,
     "morph_clips": 0,
     "to_seed": None,

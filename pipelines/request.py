@@ -33,6 +33,7 @@ class Request:
         negative_prompt: what is not wanted.
         mix: weights of the prompts, which then make one sound together.
         glide: the prompts follow each other within one sound.
+        glide_at: the second at which each of them rules alone, rising; evenly over the sound when left out.
         spacing: of the solver's times: even, quadratic, cosine.
         shift: above 1, the solver's times lie closer together near noise.
         eta: of the solver `stochastic`.
@@ -65,6 +66,7 @@ class Request:
     negative_prompt: str | None = None
     mix: tuple[float, ...] = ()
     glide: bool = False
+    glide_at: tuple[float, ...] = ()
     spacing: Spacing = "even"
     shift: float = 1.0
     eta: float = 0.5

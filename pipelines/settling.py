@@ -62,6 +62,7 @@ def settle(
         "negative_prompt": request.negative_prompt,
         "mix": [weight / sum(request.mix) for weight in request.mix],
         "glide": request.glide,
+        "glide_at": [float(at) for at in request.glide_at],
         "loop": request.loop,
         "morph_clips": request.morph_clips,
         "to_seed": request.to_seed,
@@ -114,12 +115,27 @@ def check_prompts(request: Request) -> None:
         raise ValueError("mix and glide contradict each other: prompts sound together, or one after the other")
     if request.glide and len(request.prompts) < 2:
         raise ValueError(f"glide: expected at least two prompts, got {len(request.prompts)}")
+    if request.glide_at:
+        check_glide_times(request)
     if not request.mix:
         return
     if len(request.mix) != len(request.prompts):
         raise ValueError(f"mix: expected a weight for each of {len(request.prompts)} prompts, got {len(request.mix)}")
     if not all(math.isfinite(weight) and weight >= 0.0 for weight in request.mix) or not sum(request.mix):
         raise ValueError(f"mix: expected weights of at least 0, one of them above, got {list(request.mix)}")
+
+
+def check_glide_times(request: Request) -> None:
+    """Refuse times that do not belong to prompts that glide.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    times = request.glide_at
+    if not request.glide or len(times) != len(request.prompts):
+        raise ValueError(f"glide_at: expected --glide true and a time for each of {len(request.prompts)} prompts")
+    if not all(math.isfinite(at) and at >= 0.0 for at in times) or sorted(set(times)) != list(times):
+        raise ValueError(f"glide_at: expected rising seconds from 0, got {', '.join(f'{at:g}' for at in times)}")
 
 
 def check_morph(request: Request) -> None:

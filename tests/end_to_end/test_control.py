@@ -124,6 +124,9 @@ def test_prompts_together_one_after_the_other_and_what_is_not_wanted(pipeline) -
     assert all((both - alone).abs().max() > 1e-2 for alone in (kick, bell))
     gliding = made("a deep kick", "a bright bell", glide=True)
     assert (gliding - both).abs().max() > 1e-2
+    # A prompt whose time never comes is not heard.
+    later = made("a deep kick", "a bright bell", glide=True, glide_at=(0.6, 5.0))
+    assert torch.allclose(later, kick, atol=1e-3)
     assert (made("a deep kick", negative_prompt="a long boomy kick") - kick).abs().max() > 1e-2
 
 
@@ -259,6 +262,11 @@ def test_again_refuses_what_it_cannot_make_the_same(sources, small_bundle, tmp_p
         (["--prompt", "x", "--prompt", "y", "--mix", "0,0"], "one of them above"),
         (["--prompt", "x", "--glide", "true"], "glide: expected at least two prompts"),
         (["--prompt", "x", "--prompt", "y", "--mix", "1,1", "--glide", "true"], "mix and glide contradict"),
+        (
+            ["--prompt", "x", "--prompt", "y", "--glide_at", "0,1"],
+            "glide_at: expected --glide true and a time for each",
+        ),
+        (["--prompt", "x", "--prompt", "y", "--glide", "true", "--glide_at", "1,0"], "expected rising seconds from 0"),
         (["--prompt", "x", "--shift", "0"], "shift: expected"),
         (["--prompt", "x", "--style_strength", "0.2"], "style_strength: only goes with --style FILE"),
         (["--prompt", "x", "--style", "/nowhere.wav"], "not a readable sound file"),
