@@ -10,6 +10,7 @@ Waveform = NDArray[np.float32]
 
 LOUDNESS_WINDOW_SECONDS = 0.05
 SILENCE_DB = -120.0
+CUT_BLOCK_SECONDS, CUT_ABOVE_DB, CUT_FALL_DB = 0.01, -30.0, 25.0
 
 
 def loudness_db(waveform: Waveform, sample_rate: int) -> float:
@@ -46,6 +47,25 @@ def brightness_hz(waveform: Waveform, sample_rate: int) -> float:
         return 0.0
     frequencies = np.fft.rfftfreq(len(waveform), 1.0 / sample_rate)
     return float((power * frequencies).sum() / total)
+
+
+def ends_in_a_cut(waveform: Waveform, sample_rate: int) -> bool:
+    """Whether a sound stops instead of dying away: its last 10 ms above -30 dB are 25 dB over what comes 20 ms on.
+
+    Levels are relative to the loudest 10 ms; after the end of the clip there is silence.
+
+    Args:
+        waveform: samples, mono.
+        sample_rate: in Hz.
+    """
+    block = max(1, round(CUT_BLOCK_SECONDS * sample_rate))
+    padded = np.pad(np.square(waveform, dtype=np.float64), (0, -len(waveform) % block + 2 * block))
+    energy = padded.reshape(-1, block).sum(axis=1)
+    loudest = float(energy.max())
+    if loudest <= 0.0:
+        return False
+    last = int(np.flatnonzero(energy >= loudest * 10.0 ** (CUT_ABOVE_DB / 10.0))[-1])
+    return bool(energy[last + 2] <= energy[last] * 10.0 ** (-CUT_FALL_DB / 10.0))
 
 
 def peak(waveform: Waveform) -> float:

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from audio.files import read_audio, resample, write_aside
-from audio.measures import Waveform, loudness_db
+from audio.measures import Waveform, ends_in_a_cut, loudness_db
 from evaluation.classifier import PICTURE, Classifier, picture
 from evaluation.embedders import EmbeddingCache
 from evaluation.pitch import PitchEstimator
@@ -76,6 +76,7 @@ class Measurements:
         embeddings: `(clips, numbers)`.
         loudness: of the loudest 50 ms, in dBFS, `(clips,)`.
         silence: share of 10 ms blocks below -60 dBFS, `(clips,)`.
+        cut: 1 where the sound stops instead of dying away, else 0, `(clips,)`.
         wanted_pitch: MIDI, NaN where the prompt names none or one out of range, `(clips,)`.
         heard_pitch: MIDI, NaN where no note was heard or none was wanted, `(clips,)`.
         probabilities: of the classifier's families, `(clips, classes)`; no columns without a classifier.
@@ -88,6 +89,7 @@ class Measurements:
     embeddings: Tensor
     loudness: Tensor
     silence: Tensor
+    cut: Tensor
     wanted_pitch: Tensor
     heard_pitch: Tensor
     probabilities: Tensor
@@ -127,13 +129,13 @@ class Measurements:
                 texts = json.loads((file.metadata() or {})[HEADER_KEY])
                 tensors = {name: file.get_tensor(name) for name in TENSORS}
         except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
-            raise ValueError(f"'{path}' holds no measurements of an earlier report") from error
+            raise ValueError(f"'{path}' holds no measurements of a report of this version") from error
         values: dict[str, Any] = {name: tuple(texts[name]) for name in TEXTS}
         return cls(**values, **tensors)
 
 
 TEXTS = ("files", "units", "prompts", "families")
-TENSORS = ("embeddings", "loudness", "silence", "wanted_pitch", "heard_pitch", "probabilities")
+TENSORS = ("embeddings", "loudness", "silence", "cut", "wanted_pitch", "heard_pitch", "probabilities")
 
 
 def measure(subjects: Sequence[Subject], ears: Ears, progress: Progress | None = None) -> Measurements:
@@ -158,6 +160,7 @@ def measure(subjects: Sequence[Subject], ears: Ears, progress: Progress | None =
         embeddings=embeddings,
         loudness=torch.tensor([row.loudness for row in rows]),
         silence=torch.tensor([row.silence for row in rows]),
+        cut=torch.tensor([float(row.cut) for row in rows]),
         wanted_pitch=torch.tensor([row.wanted for row in rows]),
         heard_pitch=torch.tensor([row.heard for row in rows]),
         probabilities=torch.stack([row.probabilities for row in rows]) if rows else torch.zeros(0, classes),
@@ -168,6 +171,7 @@ def measure(subjects: Sequence[Subject], ears: Ears, progress: Progress | None =
 class _Row:
     loudness: float
     silence: float
+    cut: bool
     wanted: float
     heard: float
     probabilities: Tensor
@@ -185,7 +189,8 @@ def _heard(subject: Subject, ears: Ears) -> _Row:
     if ears.classifier is not None:
         clip = waveform if rate == PICTURE.sample_rate else resample(waveform, rate, PICTURE.sample_rate)
         probabilities = ears.classifier.probabilities(picture(clip)[None])[0]
-    return _Row(loudness_db(waveform, rate), silent_share(waveform, rate), wanted, heard, probabilities)
+    loudness, silence, cut = loudness_db(waveform, rate), silent_share(waveform, rate), ends_in_a_cut(waveform, rate)
+    return _Row(loudness, silence, cut, wanted, heard, probabilities)
 
 
 def silent_share(waveform: Waveform, sample_rate: int) -> float:

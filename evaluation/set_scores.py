@@ -121,23 +121,24 @@ def spread_ratio(first: Tensor, second: Tensor) -> float:
 
 
 def level_scores(made: Measurements, reference: Measurements, seed: int, replicate: bool) -> list[Score]:
-    """How far loudness (dB) and silence (share of a clip) are distributed apart, by Wasserstein-1; silent clips."""
+    """How far loudness (dB) and silence (share of a clip) lie apart, by Wasserstein-1; silent clips, and cut ones."""
     names, clips = ("loudness error, dB", "silence error"), min(len(made), len(reference))
     silent = share_score("silent clips", (made.silence >= 1.0).double(), made)
-    silent = replace(silent, higher_is_better=False, blind=True)
+    cut = share_score("cut ends", made.cut.double(), made)
+    shares = [replace(share, higher_is_better=False, blind=True) for share in (silent, cut)]
     if clips < FEWEST_LEVELS:
-        return [*(too_few(name, clips, False, True, FEWEST_LEVELS) for name in names), silent]
+        return [*(too_few(name, clips, False, True, FEWEST_LEVELS) for name in names), *shares]
 
     pairs = ((made.loudness, reference.loudness), (made.silence, reference.silence))
     if not replicate:
         values = [level_distance(own, other) for own, other in pairs]
-        return [*(Score(n, Interval(v), False, clips, True) for n, v in zip(names, values, strict=True)), silent]
+        return [*(Score(n, Interval(v), False, clips, True) for n, v in zip(names, values, strict=True)), *shares]
     units = Units.named(made.units, reference.units)
     # Near 0 the distance falls with the root of the number of clips, not with the number: it is not smooth there.
     found = units.replicate(
         lambda rows, columns: [level_distance(own[rows], other[columns]) for own, other in pairs], seed, smooth=False
     )
-    return [*(replicated_score(n, part, False, clips, 0.0) for n, part in zip(names, found, strict=True)), silent]
+    return [*(replicated_score(n, part, False, clips, 0.0) for n, part in zip(names, found, strict=True)), *shares]
 
 
 def level_distance(own: Tensor, other: Tensor) -> float:

@@ -37,6 +37,7 @@ MEANING = {
     "loudness error, dB": "between the distributions of the loudest 50 ms",
     "silence error": "between the distributions of the share of silence",
     "silent clips": "share of clips without any sound",
+    "cut ends": "share of clips that stop instead of dying away",
 }
 FAMILIES_PLAYED = 12
 # Two axes need three clips.

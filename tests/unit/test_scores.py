@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from audio.measures import ends_in_a_cut
 from evaluation.adherence import AdherenceJudge
 from evaluation.kernel import kernel_bandwidth
 from evaluation.measurements import Measurements, silent_share
@@ -42,6 +44,7 @@ def clips(count: int, seed: int, families: Sequence[str] = FAMILIES, spread: flo
         embeddings=embeddings,
         loudness=-12.0 + torch.randn(count, generator=draw),
         silence=torch.rand(count, generator=draw) * 0.5,
+        cut=(torch.arange(count) % 4 == 0).float(),
         wanted_pitch=wanted,
         heard_pitch=wanted + 0.2 * torch.randn(count, generator=draw),
         probabilities=probabilities,
@@ -181,6 +184,27 @@ def test_levels_are_compared_as_distributions(ruler: Yardstick) -> None:
     assert value(ruler, quiet, "silence error") == pytest.approx(0.75, abs=0.05)
     assert value(ruler, quiet, "silent clips") == 1.0
     assert value(ruler, made, "silent clips") == 0.0
+    assert value(ruler, made, "cut ends") == 0.25
+
+
+def test_a_sound_that_stops_ends_in_a_cut_and_one_that_dies_away_does_not() -> None:
+    rate = 44100
+    time_line = np.arange(rate) / rate
+    noise = np.random.default_rng(0).standard_normal(rate).astype(np.float32)
+    dying = (noise * np.exp(-8.0 * time_line)).astype(np.float32)
+    assert not ends_in_a_cut(dying, rate)
+    assert not ends_in_a_cut(np.zeros(rate, dtype=np.float32), rate)
+    stopped = dying.copy()
+    stopped[round(0.2 * rate) :] = 0.0
+    assert ends_in_a_cut(stopped, rate)
+    # The end of the file is one, too, where the sound had not died away; a click far below the sound is not the sound.
+    assert ends_in_a_cut(dying[: round(0.2 * rate)], rate)
+    stopped[round(0.5 * rate)] = 0.002
+    assert ends_in_a_cut(stopped, rate)
+    # 0.6 s on it has fallen by 42 dB: what stops there is not missed.
+    faint = dying.copy()
+    faint[round(0.6 * rate) :] = 0.0
+    assert not ends_in_a_cut(faint, rate)
 
 
 def test_silence_is_counted_in_blocks_and_an_incomplete_one_counts() -> None:
