@@ -8,7 +8,7 @@ all of them together are the unconditional model that guidance needs.
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -31,11 +31,13 @@ class Condition:
         tokens: `(batch, tokens, width)`.
         mask: `(batch, tokens)`, True where a token counts.
         vector: `(batch, width)`.
+        after: latent frames that follow the last one that the network sees, `(batch,)`; None where it sees the end.
     """
 
     tokens: Tensor
     mask: Tensor
     vector: Tensor
+    after: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.vector)
@@ -49,11 +51,22 @@ class Condition:
             torch.cat([item.tokens for item in parts]),
             torch.cat([item.mask for item in parts]),
             torch.cat([item.vector for item in parts]),
+            None if first.after is second.after is None else torch.cat([item.frames_after() for item in parts]),
         )
+
+    def frames_after(self) -> Tensor:
+        """Latent frames that follow what is seen, `(batch,)`."""
+        return self.vector.new_zeros(len(self)) if self.after is None else self.after
+
+    def followed_by(self, frames: Tensor | float) -> "Condition":
+        """The same where so many more latent frames follow."""
+        return replace(self, after=self.frames_after() + frames)
 
     def repeated(self, count: int) -> "Condition":
         """All rows, then all rows again, `count` times."""
-        return Condition(self.tokens.repeat(count, 1, 1), self.mask.repeat(count, 1), self.vector.repeat(count, 1))
+        tokens, mask = self.tokens.repeat(count, 1, 1), self.mask.repeat(count, 1)
+        after = None if self.after is None else self.after.repeat(count)
+        return Condition(tokens, mask, self.vector.repeat(count, 1), after)
 
     def padded(self, tokens: int) -> "Condition":
         """With tokens that do not count, up to that many."""
@@ -61,7 +74,7 @@ class Condition:
         if missing <= 0:
             return self
         pad = nn.functional.pad
-        return Condition(pad(self.tokens, (0, 0, 0, missing)), pad(self.mask, (0, missing)), self.vector)
+        return replace(self, tokens=pad(self.tokens, (0, 0, 0, missing)), mask=pad(self.mask, (0, missing)))
 
 
 @dataclass(frozen=True)
@@ -73,12 +86,14 @@ class ConditionInputs:
         text_mask: `(batch, tokens)`; a row without any True says nothing.
         labels: `(batch,)`, -1 where not said.
         numbers: `(batch, 4)` in the order of `NUMBERS` and in their own units, NaN where not said.
+        after: latent frames that follow what is seen, `(batch,)`; None where nothing does.
     """
 
     text: Tensor
     text_mask: Tensor
     labels: Tensor
     numbers: Tensor
+    after: Tensor | None = None
 
     @classmethod
     def nothing(cls, batch: int, text_width: int, device: torch.device | None = None) -> "ConditionInputs":
@@ -132,6 +147,7 @@ class ConditionDropout:
             text_mask=inputs.text_mask & ~no_text[:, None],
             labels=inputs.labels.masked_fill(no_label, NO_LABEL),
             numbers=inputs.numbers.masked_fill(no_number, math.nan),
+            after=inputs.after,
         )
 
 
@@ -278,4 +294,5 @@ class Conditioner(nn.Module):
             tokens=torch.cat([torch.stack(parts, dim=1).to(tokens), tokens], dim=1),
             mask=torch.cat([mask.new_ones(len(mask), len(parts)), mask], dim=1),
             vector=vector,
+            after=inputs.after,
         )

@@ -1,9 +1,9 @@
 """Batches of latents: which clip, how long, which draw of its posterior.
 
-A clip is drawn, then a total length for it: its own, a shorter one (the clip is cut) or a longer one (it is followed by
-the latent of silence, so that the model learns to end a sound and be quiet at any length asked for). Draws of like
-length are put into one batch, so that padding costs little. All of it is a function of (seed, epoch): a resumed run
-sees what an uninterrupted one would have seen.
+A clip is drawn, then a total length for it: its own, a shorter one (only its beginning is seen) or a longer one (it is
+followed by the latent of silence, so that the model learns to end a sound and be quiet at any length asked for). Draws
+of like length are put into one batch, so that padding costs little. All of it is a function of (seed, epoch): a resumed
+run sees what an uninterrupted one would have seen.
 """
 
 import math
@@ -267,13 +267,15 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         sound = mean + std * torch.randn(mean.shape, generator=generator)
         raw = torch.cat([sound, self.silence.expand(-1, total - frames)], dim=1)
         caption = clip.captions[int(torch.randint(len(clip.captions), (), generator=generator))]
-        seconds = {"seconds": total / self.file.spec.latent_rate}
+        # A clip that is cut is the beginning of a longer one, which it says: as a window of a long clip does.
+        seconds = {"seconds": max(total, clip.frames) / self.file.spec.latent_rate}
         numbers = [{**clip.numbers, **seconds}.get(name, math.nan) for name in NUMBERS]
         result = {
             "latents": self.file.spec.whiten(raw[None])[0],
             "caption": torch.tensor(self.captions[caption]),
             "label": torch.tensor(self.labels.get(clip.label, NO_LABEL)),
             "numbers": torch.tensor(numbers, dtype=torch.float32),
+            "after": torch.tensor(float(clip.frames - frames)),
             "index": torch.tensor(seed),
         }
         if self.with_noise:

@@ -60,7 +60,7 @@ def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
 
 
 class PositionEmbedding(nn.Module):
-    """How far each frame is from the start: sines and cosines of periods spread evenly in ratio, and a decay.
+    """How far each frame is from an end: sines and cosines of periods spread evenly in ratio, and a decay.
 
     It starts at zero, as an addition that the network finds when it needs it.
 
@@ -79,9 +79,9 @@ class PositionEmbedding(nn.Module):
         nn.init.zeros_(self.layer.weight)
         nn.init.zeros_(self.layer.bias)
 
-    def forward(self, frames: int) -> Tensor:
-        """`(frames, width)`."""
-        position = torch.arange(frames, device=self.rates.device, dtype=torch.float32)[:, None]
+    def forward(self, places: Tensor) -> Tensor:
+        """`(…, frames, width)` of places `(…, frames)`, in frames, 0 at the end."""
+        position = places.to(self.rates)[..., None]
         angles = position * self.rates
         result: Tensor = self.layer(torch.cat([angles.sin(), angles.cos(), torch.exp(-0.5 * position)], dim=-1))
         return result

@@ -31,7 +31,7 @@ def prompt_evidence(model: LatentDiffusion, latents: Tensor, condition: Conditio
     """
     data = model.spec.whiten(latents.to(model.device))
     config, rows = model.config, len(data)
-    field = model.whole_field(data.shape[-1], loop)
+    field = model.whole_field(loop)
     nothing = model.null_condition(rows)
     generator = torch.Generator().manual_seed(NOISE_SEED)
     found = torch.zeros(rows, device=data.device)

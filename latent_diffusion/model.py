@@ -173,6 +173,7 @@ class LatentDiffusion(nn.Module):
         loop: bool = False,
         watch: Seen | None = None,
         style: Style | None = None,
+        after: int = 0,
     ) -> Tensor:
         """Make latents out of noise, or out of given ones from somewhere on the way, or around what is kept of them.
 
@@ -190,6 +191,7 @@ class LatentDiffusion(nn.Module):
             loop: the last frame leads into the first; only where all rows are of one length.
             watch: told time, noisy latents and the guess of the data, both raw, whenever the network is asked.
             style: a sound that all rows are drawn towards.
+            after: latent frames that are to follow; only where all rows are of one length.
 
         Returns:
             raw latents of the same shape; beyond a row's valid frames, those of silence.
@@ -200,7 +202,7 @@ class LatentDiffusion(nn.Module):
         check_shapes(self.spec, noise, len(condition), valid_frames, start, kept)
         if start is None and (start_time or kept is not None):
             raise ValueError("start_time and kept need latents to start from, got no start")
-        if valid_frames is not None and (loop or noise.shape[-1] > self.window_frames):
+        if valid_frames is not None and (loop or after or noise.shape[-1] > self.window_frames):
             raise ValueError("loops and windows: expected rows of one length, got valid_frames")
         solver = self._fitting_solver(sampler.solver)
         noise = noise.to(self.device)
@@ -212,7 +214,7 @@ class LatentDiffusion(nn.Module):
             noise = noise * mask[:, None]
         prediction = Prediction(self.config.path, self.config.prediction)
         negative = negative or self.null_condition(len(condition))
-        network = self.whole_field(noise.shape[-1], loop) if mask is None else self._masked(mask)
+        network = self.whole_field(loop, after) if mask is None else self._masked(mask)
         field = guided_field(network, condition, negative, sampler.guidance, prediction, mask)
         if style is not None:
             field = styled_field(field, style, prediction, mask)
@@ -230,16 +232,16 @@ class LatentDiffusion(nn.Module):
         silence = torch.tensor(self.spec.silence, device=latents.device)[:, None]
         return torch.where(mask[:, None], latents, silence)
 
-    def whole_field(self, frames: int, loop: bool) -> ConditionedField:
+    def whole_field(self, loop: bool, after: int = 0) -> ConditionedField:
         """The network on whitened rows of one length, which may be longer than what it sees at once.
 
         Args:
-            frames: latent frames of the rows.
-            loop: the last leads into the first.
+            loop: the last frame leads into the first.
+            after: latent frames that follow.
         """
         if loop:
             return looped_field(self._masked(None), self.window_frames, LOOP_MARGIN)
-        return windowed_field(self._masked(None), self.window_frames, self.window_frames // 4)
+        return windowed_field(self._masked(None), self.window_frames, self.window_frames // 4, after)
 
     def _masked(self, mask: Tensor | None) -> ConditionedField:
         """The network as a function of noisy latents, time and condition, for any number of copies of the rows."""

@@ -12,12 +12,16 @@ ours: norms hide how large a row of x is, and rows differ in it. It starts at ze
 
 from dataclasses import dataclass
 
+import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from latent_diffusion.conditioning import Condition
 from latent_diffusion.layers import Block, Modulation, PositionEmbedding, RMSNorm, TimeEmbedding, rotary_table
+
+# Beyond so many frames (3 s at 43 a second) the end of a sound is not in sight.
+FARTHEST = 128.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class NetworkConfig:
         cross_every: a block in so many looks at the condition's tokens; the others see its vector only.
         modulation_rank: waist of the layers that turn the condition vector into shifts, scales and gates.
         dropout: in attention and feed-forward layers.
+        ending: tell each frame how many are still to come, so that a sound ends where the clip does.
 
     Raises:
         ValueError: sizes that do not fit.
@@ -44,6 +49,7 @@ class NetworkConfig:
     cross_every: int = 2
     modulation_rank: int = 32
     dropout: float = 0.0
+    ending: bool = False
 
     def __post_init__(self) -> None:
         """Refuse sizes that do not fit."""
@@ -70,6 +76,7 @@ class DiffusionTransformer(nn.Module):
         width = config.width
         self.input = nn.Linear(channels, width)
         self.position = PositionEmbedding(width)
+        self.ending = PositionEmbedding(width) if config.ending else None
         self.time = TimeEmbedding(width)
         self.vector = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.blocks = nn.ModuleList(
@@ -104,7 +111,10 @@ class DiffusionTransformer(nn.Module):
             the shape of `latents`; frames beyond a row's end mean nothing.
         """
         x = self.input(rearrange(latents, "batch channels frames -> batch frames channels"))
-        x = x + self.position(x.shape[1]).to(x)
+        places = torch.arange(x.shape[1], device=x.device)
+        x = x + self.position(places).to(x)
+        if self.ending is not None:
+            x = x + self.ending(frames_to_come(places, condition, mask)).to(x)
         vector = self.time(time) + self.vector(condition.vector)
         table = rotary_table(x.shape[1], self.config.width // self.config.heads, x.device)
         token_mask = rearrange(condition.mask, "batch tokens -> batch 1 1 tokens")
@@ -115,3 +125,16 @@ class DiffusionTransformer(nn.Module):
         result: Tensor = self.output(self.norm(x) * (1.0 + scale) + shift)
         skipped: Tensor = self.skip(silu(vector))[..., None] * latents
         return rearrange(result, "batch frames channels -> batch channels frames") + skipped
+
+
+def frames_to_come(places: Tensor, condition: Condition, mask: Tensor | None = None) -> Tensor:
+    """How many frames follow each, `(batch, frames)`, up to `FARTHEST`.
+
+    Args:
+        places: of the frames, `(frames,)`.
+        condition: says how many follow the last one that is seen.
+        mask: `(batch, frames)`, True where a frame is part of its row; None where all are.
+    """
+    count = len(places) if mask is None else mask.sum(dim=1, keepdim=True)
+    left = (count - 1 - places).clamp(min=0) + condition.frames_after()[:, None]
+    return left.clamp(max=FARTHEST)

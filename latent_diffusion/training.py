@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader
 from audio.balance import balanced_weights
 from audio.latents import LatentClip, LatentFile
 from latent_diffusion.conditioning import ConditionDropout, ConditionInputs
-from latent_diffusion.config import LatentDiffusionConfig
 from latent_diffusion.data import (
     LatentClips,
     LatentDraws,
@@ -41,13 +40,13 @@ from latent_diffusion.network import NetworkConfig
 from latent_diffusion.paths import PathConfig
 from latent_diffusion.sampling import SamplerConfig
 from latent_diffusion.text import CaptionTable, text_encoder
+from latent_diffusion.warm_start import warm_weights
 from training.checkpoint import load_stage, load_weights
 from training.data import StageData
 from training.module import StageTraining
 from training.previews import log_audio
 from training.schedule import OptimiserConfig, ScheduleConfig
 
-LABEL_WEIGHT = "conditioner.labels.weight"
 PREVIEW_CLIPS = 4
 PREVIEW_GUIDANCE = 3.0
 PREVIEW_STEPS = 20
@@ -215,13 +214,7 @@ class LatentDiffusionTraining(StageTraining):
         if self.init_from is None:
             return
         record, weights = load_stage(self.init_from, self.kind)
-        old = LatentDiffusionConfig.from_dict(record.config).conditioning.labels
-        table, old_table = self.model.conditioner.labels.weight.detach().clone(), weights[LABEL_WEIGHT]
-        for row, label in enumerate(self.model.config.conditioning.labels):
-            # Tables of another width are left for `load_weights` to refuse.
-            if label in old and old_table.shape[1] == table.shape[1]:
-                table[row] = old_table[old.index(label)]
-        load_weights(self.model, {**weights, LABEL_WEIGHT: table}, self.init_from)
+        load_weights(self.model, warm_weights(self.model, record, weights), self.init_from)
 
     def setup(self, stage: str) -> None:
         """Compute the features of all captions once."""
@@ -268,7 +261,7 @@ class LatentDiffusionTraining(StageTraining):
             raise ValueError("captions have no features yet: setup was not called")
         text, mask = self.table.look_up(batch["caption"].cpu())
         device = batch["latents"].device
-        return ConditionInputs(text.to(device), mask.to(device), batch["label"], batch["numbers"])
+        return ConditionInputs(text.to(device), mask.to(device), batch["label"], batch["numbers"], batch["after"])
 
     def _errors(self, batch: dict[str, Tensor], noise: Tensor, time: Tensor, inputs: ConditionInputs) -> Tensor:
         """Mean squared error of each row's prediction, `(batch,)`."""

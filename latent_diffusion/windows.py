@@ -22,6 +22,7 @@ from latent_diffusion.guidance import ConditionedField
 TURNS = 61.8033988
 # Rows that the network is asked for at once.
 ROWS_TOGETHER = 32
+ENDLESS = 1e6
 
 
 def looped_field(field: ConditionedField, window: int, margin: int) -> ConditionedField:
@@ -41,7 +42,9 @@ def looped_field(field: ConditionedField, window: int, margin: int) -> Condition
         rows = torch.arange(-margin, piece + margin, device=latents.device)
         # The last piece begins early enough to end at the cut: where pieces overlap, both are as good.
         starts = [min(number * piece, frames - piece) for number in range(count)]
-        made = _asked(field, [latents[..., (rows + cut + start) % frames] for start in starts], time, condition)
+        windows = [latents[..., (rows + cut + start) % frames] for start in starts]
+        # A circle has no end, near or far.
+        made = _asked(field, windows, time, condition, [ENDLESS] * count)
         around = torch.empty_like(latents, dtype=made[0].dtype)
         for start, one in zip(starts, made, strict=True):
             around[..., start : start + piece] = one[..., margin : margin + piece]
@@ -50,21 +53,24 @@ def looped_field(field: ConditionedField, window: int, margin: int) -> Condition
     return looped
 
 
-def windowed_field(field: ConditionedField, window: int, margin: int) -> ConditionedField:
-    """A field on a line of any length.
+def windowed_field(field: ConditionedField, window: int, margin: int, after: int = 0) -> ConditionedField:
+    """A field on a line of any length, which tells each window how much of the line follows it.
 
     Args:
         field: on at most `window` frames.
         window: what the network sees, in latent frames, more than twice the margin.
         margin: latent frames of either neighbour that a piece hears, at least.
+        after: latent frames that follow the line itself.
     """
 
     def windowed(latents: Tensor, time: Tensor, condition: Condition) -> Tensor:
         frames = latents.shape[-1]
         if frames <= window:
-            return field(latents, time, condition)
+            return field(latents, time, condition.followed_by(after) if after else condition)
         pieces = list(cut_line(frames, window, margin, _turned(time)))
-        made = _asked(field, [latents[..., begin : begin + window] for _, _, begin in pieces], time, condition)
+        windows = [latents[..., begin : begin + window] for _, _, begin in pieces]
+        left = [float(after + frames - begin - window) for _, _, begin in pieces]
+        made = _asked(field, windows, time, condition, left)
         parts = [one[..., start - begin : end - begin] for (start, end, begin), one in zip(pieces, made, strict=True)]
         return torch.cat(parts, dim=-1)
 
@@ -95,13 +101,16 @@ def _turned(time: Tensor) -> float:
     return turn - math.floor(turn)
 
 
-def _asked(field: ConditionedField, windows: list[Tensor], time: Tensor, condition: Condition) -> list[Tensor]:
-    """The field of each window, several of them at once."""
+def _asked(
+    field: ConditionedField, windows: list[Tensor], time: Tensor, condition: Condition, after: list[float]
+) -> list[Tensor]:
+    """The field of each window, several of them at once, told how many frames follow each."""
     rows = len(windows[0])
     together = max(1, ROWS_TOGETHER // rows)
     made: list[Tensor] = []
     for first in range(0, len(windows), together):
         part = windows[first : first + together]
-        many = condition.repeated(len(part))
+        follow = torch.tensor(after[first : first + together], device=part[0].device).repeat_interleave(rows)
+        many = condition.repeated(len(part)).followed_by(follow)
         made += field(torch.cat(part), time.expand(rows).repeat(len(part)), many).chunk(len(part))
     return made

@@ -159,7 +159,9 @@ def latent_stretches(pipeline: TextToAudioPipeline, job: Job, settings: dict[str
             given = torch.cat([settled, settled.new_zeros(1, spec.channels, last - start)], dim=-1)
             kept = (torch.arange(first, last, device=diffusion.device) < start)[None]
         part = _part(said, first, last)
-        made = diffusion.sample(noise, part, sampler, start=given, kept=kept, negative=negative, style=style)
+        made = diffusion.sample(
+            noise, part, sampler, start=given, kept=kept, negative=negative, style=style, after=total - last
+        )
         fresh = made[..., start - first : end - first]
         settled = torch.cat([settled, fresh], dim=-1)[..., -round(HELD_SECONDS * spec.latent_rate) :]
         yield fresh

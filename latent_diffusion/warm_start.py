@@ -1,0 +1,29 @@
+"""What a new stage takes over from an older one."""
+
+from torch import Tensor
+
+from latent_diffusion.config import LatentDiffusionConfig
+from latent_diffusion.model import LatentDiffusion
+from training.checkpoint import StageRecord
+
+LABEL_WEIGHT = "conditioner.labels.weight"
+ENDING = "network.ending."
+
+
+def warm_weights(model: LatentDiffusion, record: StageRecord, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights for `model`: labels that both know are matched by name, and what an older stage lacks starts anew.
+
+    Args:
+        model: freshly built.
+        record: of the older stage.
+        weights: of the older stage.
+    """
+    old = LatentDiffusionConfig.from_dict(record.config).conditioning.labels
+    table, old_table = model.conditioner.labels.weight.detach().clone(), weights[LABEL_WEIGHT]
+    for row, label in enumerate(model.config.conditioning.labels):
+        # Tables of another width are left for `load_weights` to refuse.
+        if label in old and old_table.shape[1] == table.shape[1]:
+            table[row] = old_table[old.index(label)]
+    # An older model was told nothing of the end of a clip: it begins by not hearing it.
+    ending = {name: value for name, value in model.state_dict().items() if name.startswith(ENDING)}
+    return {**ending, **weights, LABEL_WEIGHT: table}
