@@ -58,11 +58,11 @@ def streamed(model: Path | None, solver_steps: int, seconds: int) -> tuple[float
     process = subprocess.Popen([sys.executable, "-c", PEAK, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if process.stdout is None or process.stderr is None:
         raise RuntimeError("the child has no pipes")
-    while process.stdout.read(BLOCK):
+    while process.stdout.read1(BLOCK):
         first = first or time.perf_counter() - began
     told = process.stderr.read().decode()
     if process.wait():
-        raise RuntimeError(told)
+        raise ValueError(told.strip().splitlines()[-1])
     peaks = [float(line.split()[1]) for line in told.splitlines() if line.startswith("peak ")]
     return statistics.fmean(peaks), first, time.perf_counter() - began
 

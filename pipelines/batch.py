@@ -23,6 +23,7 @@ from audio.files import write_aside
 from audio.latents import LatentSpec
 from pipelines.clips import check_writable, clip_name, write_clips
 from pipelines.pitch import parse_pitch
+from pipelines.provenance import NEUTRAL
 from pipelines.request import Job, Request
 from pipelines.shaping import clip_of
 from pipelines.text_to_audio import BATCH_CLIPS, NUMBERS, TextToAudioPipeline
@@ -239,13 +240,15 @@ def claim(plan: Plan, identity: dict[str, Any]) -> None:
     Raises:
         ValueError: it holds another batch.
     """
-    state = {**identity, "settings": plan.settings, "format": plan.kind}
+    state = {**identity, "settings": {**NEUTRAL, **plan.settings}, "format": plan.kind}
     path = plan.folder / STATE_NAME
     if path.exists():
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError) as error:
             raise ValueError(f"out: '{path}' cannot be read") from error
+        # What an older version did not know was neutral.
+        found["settings"] = {**NEUTRAL, **found.get("settings", {})}
         differing = [name for name in state if found.get(name) != state[name]]
         if differing:
             raise ValueError(

@@ -4,7 +4,7 @@
     kept         what --mask keeps differs from the reconstruction by less than 0.05 nats, beyond what hears the seam
     morph        no step of --morph is longer than three times the median step
     loop         the seam of --loop is no rougher than the 95th percentile of the clip's own changes
-    long         at no multiple of a window does a long clip change more than that
+    long         around multiples of a window a long clip changes no more than around 95 % of its other places
     stream       where the stretches of --stream meet, neither
 
 Sources are real clips, prompts are captions of them. Distances are mean absolute differences of log-mels, in nats.
@@ -28,6 +28,7 @@ from torch import Tensor
 from audio.dataset import AudioFolder, Clip, Split
 from audio.mel import LogMelSpectrogram
 from evaluation.page import save_json
+from pipelines.clips import check_writable
 from pipelines.editing import Edit
 from pipelines.live import live_job, live_output, stretches
 from pipelines.looping import PERCENTILE, seam_score
@@ -41,6 +42,9 @@ MASK = (0.45, 0.55)
 MORPH_CLIPS, LOOP_SECONDS, LONG_SECONDS = 9, 2.0, 10.0
 # Frames to either side of a border that count as it: a window of the mel, and a little.
 BORDER_FRAMES = 4
+# Nats below the loudest cell of a clip (52 dB): a border at which nothing is louder is not heard.
+AUDIBLE_NATS = 6.0
+REPORT_BYTES = 2**20
 
 Item = TypeVar("Item")
 
@@ -51,7 +55,7 @@ class Property:
 
     Args:
         name: of the promise.
-        values: one a clip; of `strength`, the median distance at each strength.
+        values: one a clip that could be judged; of `strength`, the median distance at each strength.
         limit: that no value may exceed; None where values must rise instead.
     """
 
@@ -60,11 +64,13 @@ class Property:
     limit: float | None
 
     @property
-    def within(self) -> float:
-        """Share of the values that keep the promise."""
+    def within(self) -> float | None:
+        """Share of the values that keep the promise; None where there are none."""
         if self.limit is None:
             steps = np.diff(self.values)
             return float((steps > 0.0).mean())
+        if not self.values:
+            return None
         return sum(value <= self.limit for value in self.values) / len(self.values)
 
 
@@ -100,6 +106,7 @@ def check_control(
     if len(prompts) < 2:
         raise ValueError(f"audio: expected two clips with captions in split '{split}' of '{audio}'")
     say(f"{len(sources)} sources, {len(prompts)} prompts, about {0.35 * clips:.0f} min on two cores")
+    check_writable(out, REPORT_BYTES)
     check = ControlCheck(pipeline, solver_steps, seed)
     longest = sorted(folder.split(split), key=lambda clip: -min(clip.seconds, pipeline.defaults.max_seconds))[:clips]
     # Of sounds that last: where all is silence, no border can be heard.
@@ -112,7 +119,6 @@ def check_control(
         Property("long", tuple(check.long(bar("long", held))), ROUGHEST),
         Property("stream", tuple(check.streams(bar("stream", held))), ROUGHEST),
     ]
-    out.mkdir(parents=True, exist_ok=True)
     page = {part.name: asdict(part) | {"within": part.within} for part in found}
     save_json(out / "control.json", {"stages": pipeline.fingerprints, "data": folder.fingerprint(), **page})
     show(found)
@@ -161,7 +167,7 @@ class ControlCheck:
         return tuple(float(value) for value in np.median(np.array(rows), axis=0))
 
     def kept(self, sources: Iterable[Clip]) -> Iterator[float]:
-        """Largest distance from the reconstruction on either side of a mask, of clips with frames beyond its reach."""
+        """Largest distance from the reconstruction beyond the reach of a mask; nothing of clips that it all reaches."""
         pipeline = self.pipeline
         reach = pipeline.diffusion.spec.frames_per_latent + pipeline.autoencoder.decoder_reach() + BORDER_FRAMES
         reach += getattr(pipeline.vocoder, "receptive_field", int)() // 2
@@ -192,7 +198,7 @@ class ControlCheck:
         window = self.pipeline.diffusion.window_frames * self.pipeline.diffusion.spec.frames_per_latent
         for prompt in prompts:
             log_mel = self.log_mel(self.made(prompt, seconds=LONG_SECONDS)[0])
-            yield border_score(log_mel, range(window, log_mel.shape[-1], window))
+            yield from border_scores(log_mel, range(window, log_mel.shape[-1], window))
 
     def streams(self, prompts: Iterable[str]) -> Iterator[float]:
         """Change where stretches meet over that of the clip."""
@@ -202,25 +208,35 @@ class ControlCheck:
             job, settings = live_job(self.pipeline, request)
             log_mel = self.log_mel(live_output(self.pipeline, job, settings).waveforms[0])
             ends = [end for _, end in stretches(spec.num_latent_frames(LONG_SECONDS), spec.latent_rate)]
-            yield border_score(log_mel, [end * spec.frames_per_latent for end in ends])
+            yield from border_scores(log_mel, [end * spec.frames_per_latent for end in ends])
 
 
-def border_score(log_mel: Tensor, borders: Sequence[int]) -> float:
-    """Mean change from frame to frame around the worst border, over the 95th percentile of changes elsewhere.
+def border_scores(log_mel: Tensor, borders: Sequence[int]) -> Iterator[float]:
+    """The largest change around the worst audible border, over the 95th percentile of the same around other places.
 
     Args:
         log_mel: `(n_mels, frames)`.
-        borders: frames; those at the ends are left out.
+        borders: frames; those at the ends, and those in silence, are left out.
+
+    Yields:
+        one score, or none where no border is to be judged.
     """
-    change = log_mel.diff(dim=-1).abs().mean(dim=0)
-    near = torch.zeros(len(change), dtype=torch.bool)
-    rough = []
-    for at in borders:
-        if BORDER_FRAMES <= at < len(change) - BORDER_FRAMES:
-            rough.append(float(change[at - BORDER_FRAMES : at + BORDER_FRAMES].mean()))
-            near[at - BORDER_FRAMES : at + BORDER_FRAMES] = True
-    usual = float(np.percentile(change[~near].numpy(), PERCENTILE)) if bool((~near).any()) else 0.0
-    return max(rough, default=0.0) / max(usual, 1e-9)
+    around = 2 * BORDER_FRAMES
+    changes = log_mel.diff(dim=-1).abs().mean(dim=0)
+    if len(changes) <= around:
+        return
+    # Row n: what changes from n on, around frame n + BORDER_FRAMES.
+    worst = changes.unfold(0, around, 1).amax(dim=1)
+    audible = log_mel.amax(dim=0) > log_mel.max() - AUDIBLE_NATS
+    rows = [at - BORDER_FRAMES for at in borders if BORDER_FRAMES <= at < len(changes) - BORDER_FRAMES]
+    heard = [row for row in rows if bool(audible[row : row + around].any())]
+    near = torch.zeros(len(worst), dtype=torch.bool)
+    for row in rows:
+        near[max(0, row - around) : row + around] = True
+    usual = audible[BORDER_FRAMES : BORDER_FRAMES + len(worst)] & ~near
+    if heard and bool(usual.any()):
+        level = float(np.percentile(worst[usual].numpy(), PERCENTILE))
+        yield max(float(worst[row]) for row in heard) / max(level, 1e-9)
 
 
 def bar(text: str, items: Sequence[Item]) -> Iterable[Item]:
@@ -234,12 +250,14 @@ def show(found: Sequence[Property]) -> None:
     for part in found:
         if part.limit is None:
             rising = ", ".join(f"{value:.2f}" for value in part.values)
-            table.add_row(
-                f"{part.name} {', '.join(f'{s:g}' for s in STRENGTHS)}", "", rising, "", "rising", f"{part.within:.0%}"
-            )
+            name = f"{part.name} {', '.join(f'{value:g}' for value in STRENGTHS)}"
+            table.add_row(name, "", rising, "", "rising", f"{part.within or 0.0:.0%}")
+            continue
+        if not part.values:
+            table.add_row(part.name, "0", "nothing to judge", "", f"{part.limit:g}", "")
             continue
         middle, worst = (f"{value:.3g}" for value in (median(part.values), max(part.values)))
-        table.add_row(part.name, str(len(part.values)), middle, worst, f"{part.limit:g}", f"{part.within:.0%}")
+        table.add_row(part.name, str(len(part.values)), middle, worst, f"{part.limit:g}", f"{part.within or 0.0:.0%}")
     Console(stderr=True).print(table)
 
 

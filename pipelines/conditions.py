@@ -60,14 +60,19 @@ def glide_weights(parts: int, latent_frames: int, places: Sequence[float] = ()) 
         latent_frames: how many frames; in each of them the weights sum to one.
         places: where each rules alone, rising shares of the clip; evenly from its first frame to its last when empty.
     """
-    own = torch.tensor(places) if places else torch.linspace(0.0, 1.0, parts)
-    frame = torch.linspace(0.0, 1.0, latent_frames)
+    order = torch.linspace(0.0, parts - 1.0, latent_frames)
+    if places:
+        order = _order_at(torch.linspace(0.0, 1.0, latent_frames), torch.tensor(places))
+    return tuple((1.0 - (order - part).abs()).clamp(min=0.0) for part in range(parts))
+
+
+def _order_at(frame: Tensor, own: Tensor) -> Tensor:
+    """Which prompt rules each frame, counted from 0 with fractions: `own` is where each rules alone."""
     # How many prompts have had their place, and how far it has gone to the next: before the first it is the first.
     past = torch.searchsorted(own, frame, right=True)
-    low, high = (past - 1).clamp(0, parts - 1), past.clamp(0, parts - 1)
+    low, high = (past - 1).clamp(0, len(own) - 1), past.clamp(0, len(own) - 1)
     gone = ((frame - own[low]) / (own[high] - own[low]).clamp(min=1e-9)).clamp(0.0, 1.0)
-    order = low + torch.where(high > low, gone, torch.zeros_like(gone))
-    return tuple((1.0 - (order - part).abs()).clamp(min=0.0) for part in range(parts))
+    return low + torch.where(high > low, gone, torch.zeros_like(gone))
 
 
 def named_numbers(diffusion: LatentDiffusion, prompt: str) -> dict[str, float]:

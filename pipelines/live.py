@@ -31,7 +31,6 @@ from pipelines.request import AudioOutput, Job, Request, jobs_of
 from pipelines.settling import sampler_of
 from pipelines.shaping import FADE_SECONDS, PEAK_LIMIT, named_generator
 from pipelines.streaming import StreamingDecoder
-from pipelines.styling import style_of
 from pipelines.text_to_audio import NUMBERS, TextToAudioPipeline
 
 FIRST_SECONDS, LONGEST_SECONDS = 1.0, 16.0
@@ -70,6 +69,8 @@ def live_job(pipeline: TextToAudioPipeline, request: Request) -> tuple[Job, dict
     if not hasattr(pipeline.vocoder, "receptive_field"):
         raise ValueError("stream: this vocoder hears the whole clip; take one that has receptive_field()")
     settings = {**pipeline.settle(request), "stream": True}
+    # Before anything is sent: what is wrong with a reference shows only when it is encoded.
+    pipeline.style(settings)
     numbers = {name: settings[name] for name in NUMBERS if settings[name] is not None}
     return jobs_of(request, settings, numbers)[0], settings
 
@@ -148,7 +149,7 @@ def latent_stretches(pipeline: TextToAudioPipeline, job: Job, settings: dict[str
     diffusion, spec = pipeline.diffusion, pipeline.diffusion.spec
     total = spec.num_latent_frames(job.seconds)
     said, negative = conditions_of(diffusion, [job], settings, total)
-    sampler, style = sampler_of(settings), style_of(settings, pipeline.autoencoder, diffusion)
+    sampler, style = sampler_of(settings), pipeline.style(settings)
     settled = torch.zeros(1, spec.channels, 0, device=diffusion.device)
     for start, end in stretches(total, spec.latent_rate):
         first = start - settled.shape[-1]

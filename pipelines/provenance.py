@@ -101,15 +101,16 @@ def sources_of(page: Mapping[str, Any]) -> list[tuple[Path, str, str]]:
     """The sound files that a clip was made of: path, SHA-256, and `unchanged`, `changed` or `missing`."""
     edit, style = page["settings"].get("edit") or {}, page["settings"].get("style") or {}
     named = [
-        (edit.get("init_audio"), edit.get("sha256")),
-        (edit.get("toward"), edit.get("toward_sha256")),
-        (style.get("path"), style.get("sha256")),
+        ("init_audio", edit.get("init_audio"), edit.get("sha256")),
+        ("morph", edit.get("toward"), edit.get("toward_sha256")),
+        ("style", style.get("path"), style.get("sha256")),
     ]
     found = []
-    for name, digest in named:
+    for option, name, digest in named:
         if name:
             path = Path(name)
-            state = "missing" if not path.is_file() else "unchanged" if file_sha256(path) == digest else "changed"
+            same = path.is_file() and file_sha256(path, option) == digest
+            state = "unchanged" if same else "changed" if path.is_file() else "missing"
             found.append((path, str(digest), state))
     return found
 

@@ -71,7 +71,7 @@ class Request:
     shift: float = 1.0
     eta: float = 0.5
     tolerance: float = 1e-3
-    style: Path | None = None
+    style: Path | str | None = None
     style_strength: float | None = None
     edit: Edit | None = None
     loop: bool = False

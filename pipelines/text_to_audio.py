@@ -29,7 +29,7 @@ from pipelines.request import AudioOutput, Job, Request, jobs_of
 from pipelines.resources import DEFAULT_BUNDLE, resource
 from pipelines.settling import SHORTEST_SECONDS, settle, started_sampler
 from pipelines.shaping import clip_of, finish, output_of
-from pipelines.styling import style_of
+from pipelines.styling import StyleReader
 from training.device import choose_device, choose_precision
 from vocoder.base import Vocoder, identity, licences_of
 from vocoder.checked import decode_checked
@@ -75,6 +75,7 @@ class TextToAudioPipeline:
         self.vocoder = vocoder.to(self.device).eval() if isinstance(vocoder, nn.Module) else vocoder
         self.defaults = defaults or Defaults(max_seconds=diffusion.max_seconds)
         self.licences = tuple(licences)
+        self.style = StyleReader(self.autoencoder, self.diffusion)
 
     @classmethod
     def from_pretrained(
@@ -174,8 +175,10 @@ class TextToAudioPipeline:
         jobs = jobs_of(request, settings, {name: settings[name] for name in NUMBERS if settings[name] is not None})
         canvas = self.canvas(settings)
         if settings["morph_clips"]:
-            decode = self.autoencoder.decode
-            jobs = evened(jobs, lambda some: decode(self.latents(some, settings, None, canvas)), BATCH_CLIPS)
+            heard, white = torch.tensor(self.diffusion.spec.gains or 1.0)[..., None], self.diffusion.spec.whiten
+            jobs = evened(
+                jobs, lambda some: heard * white(self.latents(some, settings, None, canvas)).cpu(), BATCH_CLIPS
+            )
         parts = [jobs[start : start + BATCH_CLIPS] for start in range(0, len(jobs), BATCH_CLIPS)]
         latents = [self.latents(part, settings, on_step, canvas) for part in parts]
         waveforms = torch.cat([self.sound(part, settings) for part in latents])
@@ -280,7 +283,7 @@ class TextToAudioPipeline:
             condition, negative = conditions_of(self.diffusion, jobs, settings, max(frames))
             sampler = started_sampler(settings, start_time)
             valid = None if min(frames) == max(frames) else torch.tensor(frames)
-            style = style_of(settings, self.autoencoder, self.diffusion)
+            style = self.style(settings)
             given = (condition, sampler, valid, on_step, start, start_time, kept, negative)
             return self.diffusion.sample(noise.to(self.device), *given, settings["loop"], watch, style)
 

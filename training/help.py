@@ -1,5 +1,6 @@
 """Help that a newcomer reads: options in groups, a word for what each takes, defaults only where they say something."""
 
+import re
 from argparse import SUPPRESS, Action
 from collections.abc import Mapping, Sequence
 
@@ -19,10 +20,14 @@ class PlainHelp(DefaultHelpFormatter):
             return text
         if action.required:
             return f"{text} (required)"
-        told = action.default not in (None, False, SUPPRESS)
-        return f"{text} (%(default)s when left out)" if told and "when left out" not in text else text
+        if action.default is None or isinstance(action.default, bool) or action.default is SUPPRESS:
+            return text
+        return text if "when left out" in text else f"{text} (%(default)s when left out)"
 
     def _get_default_metavar_for_optional(self, action: Action) -> str:
+        words = re.findall(r"'([^']+)'", self._get_type_str(action) or "")
+        if words and "Literal" in str(self._get_type_str(action)):
+            return "{" + ",".join(words) + "}"
         named = (self._get_type_str(action) or "").replace("<class '", "").split("|")[0].strip(" '>")
         return METAVARS.get(named.rsplit(".", 1)[-1], "TEXT")
 

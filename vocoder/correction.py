@@ -49,10 +49,15 @@ def correction_gains(power: Tensor, log_mel: Tensor, mel: MelConfig) -> Tensor:
     Returns:
         positive, the shape of `power`.
     """
+    with torch.autocast(power.device.type, enabled=False):
+        return _correction_gains(power.float(), log_mel.float(), mel)
+
+
+def _correction_gains(power: Tensor, log_mel: Tensor, mel: MelConfig) -> Tensor:
     bank, shares = mel_filterbank(mel).to(power.device), filter_shares(mel).to(power.device)
     magnitude = (power + max(mel.magnitude_epsilon, TINY_POWER)).sqrt()
     # A frame's bins lie side by side in memory, as an STFT has them.
     own = torch.matmul(magnitude.transpose(1, 2), bank.T).clamp(min=mel.log_floor).log()
-    wanted = log_mel.float().clamp(min=mel.log_mel_floor).transpose(1, 2)
+    wanted = log_mel.clamp(min=mel.log_mel_floor).transpose(1, 2)
     asked = STEP * (wanted - own).clamp(-LIMIT, LIMIT)
     return torch.matmul(asked, shares).exp().transpose(1, 2)

@@ -17,7 +17,8 @@ phase. Momentum makes few of them go as far as more would (Perraudin, Balazs, So
 algorithm", 2013). Its softness bounds how far a bin in which they cancel, whose angle is rounding noise, is blown up;
 a clip then sounds the same in any batch.
 
-A correction measures the mel of what came out and moves it towards the one that was asked for (`vocoder.correction`).
+A correction measures the mel of what came out so far and moves it towards the one that was asked for
+(`vocoder.correction`).
 
 Of the lowest bins, `p` is a ramp wherever the sound is steady: each bin turns as fast as its partial says
 (`vocoder.ramp`), so that low notes have a pitch. Around attacks it is the network's, which puts them where they belong.
@@ -99,8 +100,10 @@ class VocosConfig:
                 raise ValueError(f"VocosConfig.{name}: expected at least 1, got {getattr(self, name)}")
         if not 0 <= self.refinements <= 16:
             raise ValueError(f"VocosConfig.refinements: expected 0 to 16, got {self.refinements}")
-        if not 0 <= self.corrections <= 16:
-            raise ValueError(f"VocosConfig.corrections: expected 0 to 16, got {self.corrections}")
+        if not 0 <= self.corrections <= 16 or (self.corrections and not self.prior):
+            raise ValueError(
+                f"VocosConfig.corrections: expected 0 to 16, and 0 without a prior, got {self.corrections}"
+            )
         if not 0.0 <= self.momentum < 1.0:
             raise ValueError(f"VocosConfig.momentum: expected 0 to less than 1, got {self.momentum}")
         object.__setattr__(self, "clock", tuple(self.clock))

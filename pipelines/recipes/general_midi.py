@@ -28,9 +28,9 @@ PROGRAM_RANGES = {
     32: (25, 60), 40: (55, 98), 41: (48, 86), 42: (36, 76), 43: (26, 58), 46: (28, 96), 47: (36, 60), 57: (40, 76),
     58: (28, 62), 60: (38, 78), 67: (36, 70), 70: (34, 72), 72: (72, 106), 22: (55, 91),
 }  # fmt: skip
-# Programs that validation may take: a close relative of each stays in training.
 # Seconds that notes are held: a model is to know what a longer note of an instrument is.
 HELD_SECONDS = (0.5, 1.0, 1.5, 2.5, 3.5)
+# Programs that validation may take: a close relative of each stays in training.
 SPARE_PROGRAMS = frozenset({2, 5, 15, 17, 20, 28, 31, 34, 37, 41, 59, 67, 69, 77, 79, 82, 106, 111, 116, 118})
 # Struck or reversed noise: a key moves it up and down but is not the pitch that is heard.
 UNPITCHED_PROGRAMS = frozenset({115, 116, 117, 118, 119})

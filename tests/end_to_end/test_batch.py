@@ -91,6 +91,29 @@ def test_a_clip_of_a_batch_is_made_again_from_its_own_file(small_bundle, table, 
         assert np.array_equal(soundfile.read(path)[0], soundfile.read(made)[0])
 
 
+def test_a_batch_in_stereo_and_in_a_style_is_made_again_too(
+    small_bundle, table, sonic_pi_folder, tmp_path, capsys
+) -> None:
+    out, style = tmp_path / "out", str(sonic_pi_folder / "perc_bell.flac")
+    options = ["--stereo", "0.5", "--style", style, "--style_strength", "0.5"]
+    assert run(small_bundle, table, out, *options) == 0
+    assert run(small_bundle, table, tmp_path / "plain", *options[:2]) == 0
+    capsys.readouterr()
+    styled, plain = clips(out), clips(tmp_path / "plain")
+    assert all(clip.ndim == 2 for clip in styled.values())
+    assert all(np.abs(styled[name] - plain[name]).max() > 1e-3 for name in styled)
+    for path in sorted(out.glob("*.wav"))[:2]:
+        again = ["--again", str(path), "--model", str(small_bundle), "--plot", "false", "--device", "cpu"]
+        assert generate([*again, "--out", str(tmp_path / "again")]) == 0
+        assert np.array_equal(soundfile.read(path)[0], soundfile.read(capsys.readouterr().out.strip())[0])
+    # A batch of before these options is the same batch.
+    state = json.loads((tmp_path / "plain" / "batch.json").read_text())
+    for name in ("style", "glide_at"):
+        del state["settings"][name]
+    (tmp_path / "plain" / "batch.json").write_text(json.dumps(state))
+    assert run(small_bundle, table, tmp_path / "plain", *options[:2]) == 0
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from audio.files import read_audio, write_audio
-from pipelines.check_control import Property, border_score, main, pairs
+from pipelines.check_control import Property, border_scores, main, pairs
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,11 @@ def test_every_promise_is_measured_on_the_bundled_model(folder, tmp_path, capsys
     printed = capsys.readouterr()
     assert Path(printed.out.strip()) == tmp_path / "control.json"
     page = json.loads((tmp_path / "control.json").read_text())
-    for name, clips in {"kept": 2, "morph": 2, "loop": 2, "long": 2, "stream": 2}.items():
-        assert len(page[name]["values"]) == clips
+    for name in ("kept", "morph", "loop"):
+        assert len(page[name]["values"]) == 2
+    for name in ("strength", "kept", "morph", "loop", "long", "stream"):
         assert name in printed.err
+        assert len(page[name]["values"]) <= 5
     assert page["strength"]["values"][0] == 0.0
     assert page["strength"]["within"] == 1.0
     assert max(page["kept"]["values"]) < page["kept"]["limit"] == 0.05
@@ -39,16 +41,36 @@ def test_every_promise_is_measured_on_the_bundled_model(folder, tmp_path, capsys
 
 def test_a_border_that_jumps_is_told_from_one_that_does_not() -> None:
     log_mel = torch.randn(20, 400, generator=torch.Generator().manual_seed(0)).cumsum(dim=1) * 0.1
-    assert border_score(log_mel, [200]) < 1.0
-    log_mel[:, 200:] += 3.0
-    assert border_score(log_mel, [200]) > 3.0
-    assert border_score(log_mel, [0, 399, 500]) == 0.0
+    (plain,) = border_scores(log_mel, [200])
+    assert plain < 1.1
+    usual = float(log_mel.diff(dim=-1).abs().mean())
+    log_mel[:, 200:] += 3.0 * usual
+    (rough,) = border_scores(log_mel, [200])
+    assert rough > 1.3
+    assert list(border_scores(log_mel, [0, 399, 500])) == []
+    # A border in silence is not heard.
+    log_mel[:, 150:250] -= 50.0
+    assert list(border_scores(log_mel, [200])) == []
 
 
 def test_shares_are_those_of_the_values_within_their_limit() -> None:
     assert Property("loop", (0.5, 1.0, 1.5, 2.0), 1.0).within == 0.5
     assert Property("strength", (0.0, 0.2, 0.1, 0.4), None).within == pytest.approx(2 / 3)
+    assert Property("kept", (), 1.0).within is None
     assert pairs(["a", "b", "c"]) == [("a", "b"), ("b", "c"), ("c", "a")]
+
+
+def test_short_clips_leave_out_what_they_cannot_show(sonic_pi_folder, tmp_path, capsys) -> None:
+    source = tmp_path / "drums"
+    source.mkdir()
+    rows = []
+    for name in ("bd_haus", "drum_cowbell"):
+        write_audio(source / f"{name}.wav", read_audio(sonic_pi_folder / f"{name}.flac", 44_100)[0], 44_100)
+        rows.append({"file_name": f"{name}.wav", "text": name.replace("_", " "), "split": "test"})
+    (source / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    assert main(["--audio", str(source), "--clips", "2", "--solver_steps", "1", "--out", str(tmp_path / "out")]) == 0
+    assert "nothing to judge" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out" / "control.json").read_text())["kept"]["values"] == []
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,7 @@ def test_again_makes_the_same_samples_in_every_mode(sources, tmp_path, capsys, k
         ["--prompt", "a pad", "--seconds", "0.4", "--stereo", "0.5"],
         ["--prompt", "a pad", "--seconds", "0.4", "--style", source, "--style_strength", "0.3"],
         ["--prompt", "a pad", "--prompt", "a kick", "--seconds", "0.4", "--best_of", "3"],
+        ["--prompt", "a pad", "--prompt", "a kick", "--seconds", "0.4", "--glide", "true", "--glide_at", "0.1,0.3"],
     ]
     for number, mode in enumerate(modes):
         out = tmp_path / str(number)
@@ -270,15 +271,19 @@ def test_again_refuses_what_it_cannot_make_the_same(sources, small_bundle, tmp_p
         (["--prompt", "x", "--shift", "0"], "shift: expected"),
         (["--prompt", "x", "--style_strength", "0.2"], "style_strength: only goes with --style FILE"),
         (["--prompt", "x", "--style", "/nowhere.wav"], "not a readable sound file"),
+        (["--prompt", "x", "--style", "SILENT"], "holds no sound"),
+        (["SOURCE", "--strength", "0", "--style", "LONG"], "style and strength 0 contradict each other"),
         (["--prompt", "x", "--style", "EMPTY"], "holds no samples"),
         (["--prompt", "x", "--style", "SHORT"], "expected at least"),
         (["--prompt", "x", "--guidance_rescale", "2"], "guidance_rescale: expected 0 to 1"),
     ],
 )
 def test_bad_input_is_one_line(options, words, sources, tmp_path, capsys) -> None:
-    for name, samples, rate in (("EMPTY", 0, 44_100), ("SHORT", 20, 44_100), ("LONG", 601 * 8_000, 8_000)):
-        write_audio(tmp_path / f"{name}.wav", np.zeros(samples, dtype=np.float32), rate)
-    places = {name: [str(tmp_path / f"{name}.wav")] for name in ("EMPTY", "SHORT", "LONG")}
+    files = {"EMPTY": (0, 44_100), "SHORT": (20, 44_100), "SILENT": (9_000, 44_100), "LONG": (601 * 8_000, 8_000)}
+    for name, (samples, rate) in files.items():
+        level = 0.1 if name in ("SHORT", "LONG") else 0.0
+        write_audio(tmp_path / f"{name}.wav", np.full(samples, level, dtype=np.float32), rate)
+    places = {name: [str(tmp_path / f"{name}.wav")] for name in files}
     places["SOURCE"] = ["--init_audio", str(sources[0])]
     given = [word for option in options for word in places.get(option, [option])]
     assert main([*QUICK, *given, "--out", str(tmp_path / "out")]) == 2

@@ -18,15 +18,25 @@ WORDS = ["--prompt", "a warm synth pad, C3", "--seconds", "4", "--seed", "3", "-
 
 
 @pytest.fixture(scope="module")
-def streamed(tmp_path_factory) -> Path:
-    """A WAV as it comes out of the command."""
+def streamed(tmp_path_factory, sonic_pi_folder: Path) -> Path:
+    """A WAV as it comes out of the command, drawn a little towards a recording."""
     path = tmp_path_factory.mktemp("live") / "stream.wav"
     with path.open("wb") as out:
-        command = [sys.executable, str(ROOT / "generate.py"), *WORDS, "--stream", "wav"]
+        style = ["--style", str(sonic_pi_folder / "ambi_drone.flac"), "--style_strength", "0.05"]
+        command = [sys.executable, str(ROOT / "generate.py"), *WORDS, *style, "--stream", "wav"]
         done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert b"s of sound after" in done.stderr
     return path
+
+
+def test_nothing_is_sent_where_a_reference_cannot_be_heard(tmp_path, capfdbinary) -> None:
+    short = tmp_path / "short.wav"
+    soundfile.write(short, np.full(20, 0.1), 44_100)
+    assert main([*WORDS, "--stream", "wav", "--style", str(short)]) == 2
+    printed = capfdbinary.readouterr()
+    assert printed.out == b""
+    assert b"error: style: " in printed.err
 
 
 def test_a_stream_is_a_clip_of_its_length(streamed) -> None:

@@ -29,6 +29,7 @@ SIZES = (
     replace(SMALL, refinements=0, clock=()),
     replace(SMALL, refinements=3, clock=(3, 4)),
     replace(SMALL, corrections=2),
+    replace(SMALL, corrections=2, attack=4, refinements=2, momentum=0.99, ramp_bins=8),
     replace(SMALL, prior=False),
 )
 QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

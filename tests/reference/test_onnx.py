@@ -36,6 +36,7 @@ SIZES = [
     replace(SMALL, prior=False),
     replace(SMALL, attack=4, refinements=2, momentum=0.99),
     replace(SMALL, corrections=2),
+    replace(SMALL, corrections=2, attack=4, refinements=2, momentum=0.99, ramp_bins=8),
 ]
 
 

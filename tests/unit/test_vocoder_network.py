@@ -46,6 +46,7 @@ CONFIGS = [
     replace(SMALL, attack=4),
     replace(SMALL, refinements=3, momentum=0.9),
     replace(SMALL, corrections=2),
+    replace(SMALL, corrections=2, attack=4, ramp_bins=8),
 ]
 
 
