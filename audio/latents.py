@@ -5,6 +5,7 @@ end to end along time; its header holds, as JSON, a `LatentSpec` and one row a c
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,11 @@ class LatentClip:
     rendered: bool
     split: str
     file_name: str
+
+    def sound_frames(self, latent_rate: float) -> int:
+        """Latent frames of the sound itself: behind it lies silence, as far as an encoder still hears the sound."""
+        seconds = self.numbers.get("seconds")
+        return self.frames if seconds is None else min(self.frames, max(1, math.ceil(seconds * latent_rate)))
 
 
 @dataclass(frozen=True)

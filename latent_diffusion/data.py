@@ -182,7 +182,7 @@ class LatentDraws(Sampler[Draw]):
         batches: int,
         seed: int,
     ) -> None:
-        self.frames = torch.tensor([clip.frames for clip in clips])
+        self.frames = torch.tensor([clip.sound_frames(latent_rate) for clip in clips])
         self.weights = torch.tensor(weights, dtype=torch.float64)
         self.lengths = lengths
         self.latent_rate = latent_rate
@@ -223,7 +223,9 @@ def validation_draws(clips: Sequence[LatentClip], count: int, lengths: LengthCon
     """
     generator = torch.Generator().manual_seed(0)
     chosen = (torch.arange(count) * len(clips) // count) if count < len(clips) else torch.arange(count) % len(clips)
-    totals = lengths.draw(torch.tensor([clip.frames for clip in clips])[chosen], latent_rate, generator)
+    totals = lengths.draw(
+        torch.tensor([clip.sound_frames(latent_rate) for clip in clips])[chosen], latent_rate, generator
+    )
     draws = zip(chosen.tolist(), range(count), totals.tolist(), strict=True)
     return sorted(draws, key=lambda draw: (draw[2], draw[1]))
 
@@ -261,21 +263,22 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         index, seed, total = draw
         clip = self.clips[index]
         generator = torch.Generator().manual_seed(seed)
-        frames = min(clip.frames, total)
+        rate = self.file.spec.latent_rate
+        own, frames = clip.sound_frames(rate), min(clip.frames, total)
         part = slice(clip.start, clip.start + frames)
         mean, std = self.file.mean[:, part].float(), self.file.std[:, part].float()
         sound = mean + std * torch.randn(mean.shape, generator=generator)
         raw = torch.cat([sound, self.silence.expand(-1, total - frames)], dim=1)
         caption = clip.captions[int(torch.randint(len(clip.captions), (), generator=generator))]
         # A clip that is cut is the beginning of a longer one, which it says: as a window of a long clip does.
-        seconds = {"seconds": max(total, clip.frames) / self.file.spec.latent_rate}
+        seconds = {"seconds": max(total, own) / rate}
         numbers = [{**clip.numbers, **seconds}.get(name, math.nan) for name in NUMBERS]
         result = {
             "latents": self.file.spec.whiten(raw[None])[0],
             "caption": torch.tensor(self.captions[caption]),
             "label": torch.tensor(self.labels.get(clip.label, NO_LABEL)),
             "numbers": torch.tensor(numbers, dtype=torch.float32),
-            "after": torch.tensor(float(clip.frames - frames)),
+            "after": torch.tensor(float(max(0, own - total))),
             "index": torch.tensor(seed),
         }
         if self.with_noise:

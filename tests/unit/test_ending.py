@@ -8,7 +8,7 @@ from torch import Tensor
 
 from audio.latents import LatentFile
 from latent_diffusion.conditioning import Condition
-from latent_diffusion.data import LatentClips
+from latent_diffusion.data import LatentClips, LengthConfig, validation_draws
 from latent_diffusion.network import FARTHEST, DiffusionTransformer, frames_to_come
 from latent_diffusion.windows import ENDLESS, looped_field, windowed_field
 from tests.diffusion_doubles import TINY, condition, latent_file, stage
@@ -102,6 +102,24 @@ def test_a_clip_that_is_cut_says_how_much_is_missing_and_how_long_it_is(mel, tmp
         assert item["latents"].shape[1] == total
         assert float(item["after"]) == after
         assert float(item["numbers"][3]) == pytest.approx(whole / file.spec.latent_rate)
+
+
+def test_the_silence_behind_a_sound_is_not_part_of_it(mel, tmp_path) -> None:
+    file = LatentFile.load(latent_file(tmp_path / "latents.safetensors", mel))
+    rate = file.spec.latent_rate
+    clip = replace(file.clips[0], numbers={"seconds": (file.clips[0].frames - 2.5) / rate})
+    own = clip.frames - 2
+    assert clip.sound_frames(rate) == own
+    assert replace(clip, numbers={}).sound_frames(rate) == clip.frames
+    items = LatentClips(file, [clip], (), sorted(clip.captions))
+    for total, after, whole in ((own, 0.0, own), (own - 1, 1.0, own), (own + 2, 0.0, own + 2)):
+        item = items[0, 1, total]
+        assert item["latents"].shape[1] == total
+        assert float(item["after"]) == after
+        assert float(item["numbers"][3]) == pytest.approx(whole / rate)
+    # Draws that keep a clip's own length keep that of the sound.
+    draws = validation_draws([clip], 4, LengthConfig(0.01, 60.0, own=1.0, cut=0.0), rate)
+    assert {total for _, _, total in draws} == {own}
 
 
 def test_a_model_without_an_ending_does_not_care_what_follows(mel) -> None:
