@@ -88,6 +88,9 @@ def test_what_is_kept_sounds_as_it_did_and_what_is_not_does_not(pipeline, long_s
         first, last = int(start * mel.frame_rate), int(end * mel.frame_rate)
         kept = (slice(0, max(0, first - reach)), slice(last + reach, whole.shape[-1]))
         frames = [(whole[:, own], filled[:, own]) for own in kept if whole[:, own].shape[-1]]
+        # A new sound that is louder than the source lowers the level of the whole clip, which is no change of it.
+        if made.guarded[0]:
+            frames = [(before, after - (after - before).median()) for before, after in frames]
         compared += sum(before.shape[-1] for before, _ in frames)
         assert all(nats(before, after) < 0.05 for before, after in frames)
         assert nats(whole[:, first:last], filled[:, first:last]) > 0.3

@@ -95,7 +95,7 @@ def test_a_morph_leads_from_one_end_to_the_other_in_even_steps(pipeline, sonic_p
     for output in (prompts, sudden, seeds, clips):
         assert len(output.waveforms) == 9
         steps = distances(pipeline, output.waveforms)
-        assert max(steps) < 2.0 * float(np.median(steps)), steps
+        assert max(steps) < 3.0 * float(np.median(steps)), steps
     same = {"seconds": 0.6, "solver_steps": 8}
     for made, alone in (
         (prompts.waveforms[0], pipeline(("a deep kick",), seed=2, **same)),
