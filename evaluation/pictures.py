@@ -5,8 +5,10 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from audio.measures import Waveform
@@ -46,16 +48,7 @@ def log_mel_figure(
     figure = Figure(figsize=size, dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    image = axes.imshow(
-        log_mel,
-        origin="lower",
-        aspect="auto",
-        cmap="magma",
-        vmin=mel.log_mel_floor,
-        vmax=LOUDEST_SHOWN,
-        extent=(0.0, log_mel.shape[1] / mel.frame_rate, 0.0, float(mel.n_mels)),
-        interpolation="nearest",
-    )
+    image = _draw(axes, log_mel, mel)
     ticks = [tick for tick in TICKS_HZ if tick < mel.f_max]
     axes.set_yticks([_mel_bin(tick, mel) for tick in ticks], [str(tick) for tick in ticks])
     axes.set_xlabel("seconds")
@@ -89,16 +82,7 @@ def strip_figure(
     for line, panels in enumerate(rows):
         for axes, (name, log_mel) in zip(grid[line], panels, strict=True):
             seconds = log_mel.shape[-1] / mel.frame_rate
-            axes.imshow(
-                log_mel,
-                origin="lower",
-                aspect="auto",
-                cmap="magma",
-                vmin=mel.log_mel_floor,
-                vmax=LOUDEST_SHOWN,
-                extent=(0.0, seconds, 0.0, float(mel.n_mels)),
-                interpolation="nearest",
-            )
+            _draw(axes, log_mel, mel)
             axes.set_yticks([])
             axes.set_xticks([0.0, round(seconds, 2)])
             if not line:
@@ -106,6 +90,20 @@ def strip_figure(
         grid[line][0].set_ylabel(f"{names[line]}, mel bins" if names else "mel bins", fontsize=8)
     figure.suptitle(title[:LONGEST_TITLE], fontsize=9)
     return figure
+
+
+def _draw(axes: Axes, log_mel: NDArray[np.float32], mel: MelConfig) -> AxesImage:
+    """A log-mel, in the same colours everywhere."""
+    return axes.imshow(
+        log_mel,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=mel.log_mel_floor,
+        vmax=LOUDEST_SHOWN,
+        extent=(0.0, log_mel.shape[1] / mel.frame_rate, 0.0, float(mel.n_mels)),
+        interpolation="nearest",
+    )
 
 
 def bin_centres(mel: MelConfig) -> NDArray[np.float64]:
