@@ -11,11 +11,18 @@ from rich.table import Table
 
 from pipelines.clips import WrittenClip
 from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
+from training.interrupts import stop_if_interrupted
 
 
 def bar(text: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
     """A progress bar around a list, on standard error, where a person looks."""
-    return lambda items: track(list(items), text, console=Console(stderr=True), disable=not sys.stderr.isatty())
+
+    def shown(items: Iterable[Any]) -> Iterator[Any]:
+        for item in track(list(items), text, console=Console(stderr=True), disable=not sys.stderr.isatty()):
+            stop_if_interrupted()
+            yield item
+
+    return shown
 
 
 @contextmanager
@@ -32,7 +39,12 @@ def solver_bar(
     batches = -(-clips // BATCH_CLIPS)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
         task = progress.add_task("generating", total=batches * settings["solver_steps"])
-        yield lambda _done, _total: progress.advance(task)
+
+        def step(_done: int, _total: int) -> None:
+            stop_if_interrupted()
+            progress.advance(task)
+
+        yield step
 
 
 def remarks(clip: WrittenClip) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser
 
 from training.help import PlainHelp, group_options, shorten_usage
+from training.interrupts import interrupted, noted_interrupts
 
 
 def run_command(
@@ -44,23 +45,33 @@ def run_command(
     warnings.filterwarnings("ignore", category=UserWarning)
     fixed = fixed or {}
     parser = make_parser(function, lists, positionals, program, tuple(fixed), several, groups)
-    try:
-        given = list(sys.argv[1:] if arguments is None else arguments)
-        values = parser.instantiate_classes(parser.parse_args(given)).as_dict()
-        result = function(**values, **fixed)
-    except (ValueError, ArgumentError, argparse.ArgumentError) as error:
-        say(f"error: {one_line(error)}")
-        return 2
-    except KeyboardInterrupt:
-        # A second Ctrl-C while leaving would print a traceback.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        say("stopped")
-        return 130
-    except BrokenPipeError:
-        return 0
-    except SystemExit as error:
-        return int(error.code or 0)
+    with noted_interrupts():
+        try:
+            given = list(sys.argv[1:] if arguments is None else arguments)
+            values = parser.instantiate_classes(parser.parse_args(given)).as_dict()
+            result = function(**values, **fixed)
+        except KeyboardInterrupt:
+            return _stopped()
+        except BrokenPipeError:
+            return 0
+        except SystemExit as error:
+            return int(error.code or 0)
+        except Exception as error:
+            # A library may turn Ctrl-C into an error of its own.
+            if interrupted():
+                return _stopped()
+            if not isinstance(error, (ValueError, ArgumentError, argparse.ArgumentError)):
+                raise
+            say(f"error: {one_line(error)}")
+            return 2
     return result if isinstance(result, int) else 0
+
+
+def _stopped() -> int:
+    # A second Ctrl-C while leaving would print a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    say("stopped")
+    return 130
 
 
 def make_parser(
