@@ -120,6 +120,7 @@ class LatentClip:
         rendered: made by a synthesiser.
         split: train, validation or test.
         file_name: of the clip, within its folder.
+        gain_db: by which its level was changed; its loudness counts this in.
     """
 
     start: int
@@ -132,6 +133,7 @@ class LatentClip:
     rendered: bool
     split: str
     file_name: str
+    gain_db: float = 0.0
 
     def sound_frames(self, latent_rate: float) -> int:
         """Latent frames of the sound itself: behind it lies silence, as far as an encoder still hears the sound."""

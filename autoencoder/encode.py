@@ -275,6 +275,7 @@ def _row(piece: _Piece, root: Path, first: int, frames: int) -> LatentClip:
         rendered=clip.rendered,
         split=clip.split,
         file_name=str(clip.path.relative_to(root)),
+        gain_db=piece.gain_db,
     )
 
 

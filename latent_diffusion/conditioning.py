@@ -107,51 +107,6 @@ class ConditionInputs:
 
 
 @dataclass(frozen=True)
-class ConditionDropout:
-    """How often training leaves each part of a condition unsaid, so that prompts may be as short as one likes.
-
-    Args:
-        everything: all of it at once; the unconditional half of guidance.
-        text: the caption, so that labels and numbers steer alone.
-        label: the label.
-        pitch: the number.
-        loudness: the number.
-        brightness: the number.
-        seconds: the number.
-    """
-
-    everything: float = 0.1
-    text: float = 0.15
-    label: float = 0.5
-    pitch: float = 0.4
-    loudness: float = 0.5
-    brightness: float = 0.6
-    seconds: float = 0.1
-
-    def __post_init__(self) -> None:
-        """Refuse what is not a probability."""
-        for name, value in vars(self).items():
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f"condition_dropout.{name}: expected 0 to 1, got {value}")
-
-    def apply(self, inputs: ConditionInputs) -> ConditionInputs:
-        """Leave parts unsaid at random, row by row."""
-        batch = len(inputs.labels)
-        everything = torch.rand(batch) < self.everything
-        no_text = (everything | (torch.rand(batch) < self.text)).to(inputs.labels.device)
-        no_label = (everything | (torch.rand(batch) < self.label)).to(inputs.labels.device)
-        rates = torch.tensor([getattr(self, name) for name in NUMBERS])
-        no_number = (everything[:, None] | (torch.rand(batch, len(NUMBERS)) < rates)).to(inputs.labels.device)
-        return ConditionInputs(
-            text=inputs.text,
-            text_mask=inputs.text_mask & ~no_text[:, None],
-            labels=inputs.labels.masked_fill(no_label, NO_LABEL),
-            numbers=inputs.numbers.masked_fill(no_number, math.nan),
-            after=inputs.after,
-        )
-
-
-@dataclass(frozen=True)
 class ConditioningConfig:
     """What a model understands.
 

@@ -8,7 +8,6 @@ run sees what an uninterrupted one would have seen.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from audio.dataset import NUMBERS
 from audio.latents import LatentClip, LatentFile
 from latent_diffusion.conditioning import LOGARITHMIC, NO_LABEL, ConditioningConfig
 from latent_diffusion.config import LatentDiffusionConfig
+from latent_diffusion.lengths import LengthConfig
 from latent_diffusion.network import NetworkConfig
 from latent_diffusion.paths import PathConfig
 from latent_diffusion.text import text_encoder
@@ -26,51 +26,6 @@ from latent_diffusion.text import text_encoder
 BATCHES_SORTED_TOGETHER = 8
 Draw = tuple[int, int, int]
 """Index of a clip, seed of its draw, total latent frames."""
-
-
-@dataclass(frozen=True)
-class LengthConfig:
-    """Total lengths in training.
-
-    Args:
-        min_seconds: shortest.
-        max_seconds: longest; longer clips are cut from their start.
-        own: how often a clip keeps its own length.
-        cut: how often it is cut; otherwise silence follows it.
-
-    Raises:
-        ValueError: lengths or shares that cannot be.
-    """
-
-    min_seconds: float = 0.05
-    max_seconds: float = 3.0
-    own: float = 0.3
-    cut: float = 0.1
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be."""
-        if not 0.0 < self.min_seconds < self.max_seconds <= 600.0:
-            raise ValueError(
-                "data.lengths: expected 0 < min_seconds < max_seconds <= 600, "
-                f"got {self.min_seconds} and {self.max_seconds}"
-            )
-        if self.own < 0.0 or self.cut < 0.0 or self.own + self.cut > 1.0:
-            raise ValueError(f"data.lengths: expected own + cut between 0 and 1, got {self.own} and {self.cut}")
-
-    def draw(self, frames: Tensor, latent_rate: float, generator: torch.Generator) -> Tensor:
-        """Total latent frames of clips that have `frames` of their own, `(draws,)`; cut and longer are log-uniform."""
-        low, high = self.limits(latent_rate)
-        own = frames.clamp(low, high)
-        share, place = torch.rand(2, len(frames), generator=generator)
-        start = torch.where(share < self.own + self.cut, low, own).double()
-        end = torch.where(share < self.own + self.cut, own, high).double()
-        drawn = (start.log() + place * (end.log() - start.log())).exp().round().long()
-        return torch.where(share < self.own, own, drawn.clamp(low, high))
-
-    def limits(self, latent_rate: float) -> tuple[int, int]:
-        """Fewest and most latent frames."""
-        most = max(2, math.floor(self.max_seconds * latent_rate))
-        return min(most - 1, max(1, math.ceil(self.min_seconds * latent_rate))), most
 
 
 def known_labels(clips: Sequence[LatentClip]) -> tuple[str, ...]:
@@ -279,6 +234,7 @@ class LatentClips(Dataset[dict[str, Tensor]]):
             "label": torch.tensor(self.labels.get(clip.label, NO_LABEL)),
             "numbers": torch.tensor(numbers, dtype=torch.float32),
             "after": torch.tensor(float(max(0, own - total))),
+            "own_level": torch.tensor(clip.gain_db == 0.0),
             "index": torch.tensor(seed),
         }
         if self.with_noise:

@@ -10,11 +10,11 @@ from torch.utils.data import DataLoader
 
 from audio.balance import balanced_weights
 from audio.latents import LatentClip, LatentFile
-from latent_diffusion.conditioning import ConditionDropout, ConditionInputs
+from latent_diffusion.condition_dropout import ConditionDropout
+from latent_diffusion.conditioning import ConditionInputs
 from latent_diffusion.data import (
     LatentClips,
     LatentDraws,
-    LengthConfig,
     collate,
     known_labels,
     split_clips,
@@ -34,6 +34,7 @@ from latent_diffusion.flow import (
     target,
 )
 from latent_diffusion.guidance import GuidanceConfig
+from latent_diffusion.lengths import LengthConfig
 from latent_diffusion.listening import LatentEar
 from latent_diffusion.model import KIND, LatentDiffusion
 from latent_diffusion.network import NetworkConfig
@@ -230,7 +231,7 @@ class LatentDiffusionTraining(StageTraining):
         config = self.model.config
         time = draw_times(len(latents), config.path, self.times).to(latents)
         noise = torch.randn(latents.shape).to(latents)
-        inputs = self.condition_dropout.apply(self._inputs(batch))
+        inputs = self.condition_dropout.apply(self._inputs(batch), batch["own_level"])
         errors = self._errors(batch, noise, time, inputs)
         loss = (errors * loss_weights(time, config.path, config.prediction, self.times)).mean()
         self.log("train/loss", loss)

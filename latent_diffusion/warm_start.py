@@ -8,10 +8,13 @@ from training.checkpoint import StageRecord
 
 LABEL_WEIGHT = "conditioner.labels.weight"
 ENDING = "network.ending."
+BLOCKS = "network.blocks."
 
 
 def warm_weights(model: LatentDiffusion, record: StageRecord, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights for `model`: labels that both know are matched by name, and what an older stage lacks starts anew.
+
+    Further blocks start as the identity, so that a deeper network begins where the shallower one ended.
 
     Args:
         model: freshly built.
@@ -25,5 +28,10 @@ def warm_weights(model: LatentDiffusion, record: StageRecord, weights: dict[str,
         if label in old and old_table.shape[1] == table.shape[1]:
             table[row] = old_table[old.index(label)]
     # An older model was told nothing of the end of a clip: it begins by not hearing it.
-    ending = {name: value for name, value in model.state_dict().items() if name.startswith(ENDING)}
-    return {**ending, **weights, LABEL_WEIGHT: table}
+    depth = LatentDiffusionConfig.from_dict(record.config).network.depth
+    fresh = {
+        name: value
+        for name, value in model.state_dict().items()
+        if name.startswith(ENDING) or (name.startswith(BLOCKS) and int(name.split(".")[2]) >= depth)
+    }
+    return {**fresh, **weights, LABEL_WEIGHT: table}

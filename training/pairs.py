@@ -88,6 +88,7 @@ class PairedSegments(Dataset[dict[str, Tensor]]):
         frames: length of a crop; its waveform has `pairs.mel.num_samples(frames)` samples.
         gain_db: range of the random gain; (0, 0) is none.
         random_crop: a crop anywhere in long clips; otherwise their beginning.
+        beginnings: how often a random crop is the clip's beginning; no silence can be put before it.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class PairedSegments(Dataset[dict[str, Tensor]]):
         frames: int,
         gain_db: tuple[float, float] = (0.0, 0.0),
         random_crop: bool = True,
+        beginnings: float = 0.0,
     ) -> None:
         self.pairs = pairs
         self.mel = pairs.mel
@@ -106,6 +108,7 @@ class PairedSegments(Dataset[dict[str, Tensor]]):
         self.frames = frames
         self.gain_db = gain_db
         self.random_crop = random_crop
+        self.beginnings = beginnings
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -117,6 +120,8 @@ class PairedSegments(Dataset[dict[str, Tensor]]):
         samples = mel.num_samples(self.frames)
         spare = int((clip.seconds * mel.sample_rate - samples) // mel.hop_length) if self.random_crop else 0
         start = int(draw.integers(spare + 1)) if spare > 0 else 0
+        if self.random_crop and self.beginnings and draw.uniform() < self.beginnings:
+            start = 0
         variant = int(draw.integers(2**31)) if self.random_crop else 0
         gain = float(draw.uniform(*self.gain_db))
         found = read_stretch(clip.path, mel.sample_rate, start * mel.hop_length, samples)

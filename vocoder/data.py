@@ -27,7 +27,8 @@ class VocoderData(AudioData):
         balance: 0 draws all clips alike, 1 all families and sources alike.
         workers: loader processes.
         seed: of the order of batches.
-        beginnings: how often a training crop is the beginning of its clip, after up to 50 ms of silence.
+        beginnings: how often a training crop is the beginning of its clip, after up to 50 ms of silence (none before
+            exported mels, which are of whole clips).
         mels: folder written by `python -m pipelines.export_mels`; batches then hold these mels too, as `log_mel`.
     """
 
@@ -61,10 +62,6 @@ class VocoderData(AudioData):
             seed,
             beginnings,
         )
-        if mels and beginnings:
-            raise ValueError(
-                "data.beginnings: exported mels are of whole clips, to which no silence can be put; set it to 0"
-            )
         self.mels = Path(mels) if mels else None
         self.pairs: MelPairs | None = None
 
@@ -92,4 +89,4 @@ class VocoderData(AudioData):
         if self.pairs is None or self.audio is None:
             return super()._segments(clips, samples, gain_db, random_crop)
         frames = self.pairs.mel.num_frames(samples)
-        return PairedSegments(self.pairs, self.audio.root, clips, frames, gain_db, random_crop)
+        return PairedSegments(self.pairs, self.audio.root, clips, frames, gain_db, random_crop, self.beginnings)

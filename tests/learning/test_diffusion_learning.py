@@ -9,8 +9,8 @@ import torch
 
 from audio.latents import LatentFile
 from latent_diffusion.conditioning import ConditionInputs
-from latent_diffusion.data import LengthConfig
 from latent_diffusion.flow import TimeConfig, draw_times, mix, target
+from latent_diffusion.lengths import LengthConfig
 from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.training import LatentData, LatentDiffusionTraining
 from tests.diffusion_doubles import COSINE, FLOW, LABELS, LINEAR, TINY, latent_file, sampler, stage
@@ -137,6 +137,19 @@ def test_warm_start_matches_labels_by_name(latents, tmp_path, monkeypatch, mel) 
     other = replace(old.config.network, width=24)
     with pytest.raises(ValueError, match="has shape"):
         LatentDiffusionTraining(renamed, 0.05, 0.6, network=other, init_from=best)
+
+
+def test_a_deeper_network_begins_where_the_shallower_one_ended(latents, tmp_path, monkeypatch) -> None:
+    assert fit(monkeypatch, latents, tmp_path / "first", "--trainer.max_steps", "3") == 0
+    best = tmp_path / "first" / "best.ckpt"
+    old = LatentDiffusion.from_checkpoint(best)
+    deeper = replace(old.config.network, depth=old.config.network.depth + 3)
+    new = LatentDiffusionTraining(latents, 0.05, 0.6, network=deeper, init_from=best).model.eval()
+    assert len(new.network.blocks) == len(old.network.blocks) + 3
+    noise, time = torch.randn(2, 4, 12), torch.tensor([0.2, 0.8])
+    condition = old.encode_conditions(["a bell", "a kick"], ["bell", None], [{"seconds": 0.3}, {}])
+    assert torch.equal(old(noise, time, condition), new(noise, time, condition))
+    assert float(old(noise, time, condition).abs().max()) > 0.0
 
 
 def test_training_starts_with_the_directions_of_its_latents(latents) -> None:

@@ -249,7 +249,6 @@ def test_an_attack_gain_is_put_on_a_vocoder_without_one_and_learns_alone(old_run
     [
         ({"train_parts": ["atack"]}, {}, "train_parts: this network has backbone, head, got 'atack'"),
         ({}, {"beginnings": 1.5}, "data.beginnings: expected 0 to 1, got 1.5"),
-        ({}, {"beginnings": 0.5, "mels": "nowhere"}, "data.beginnings: exported mels are of whole clips"),
         ({"network": {**NETWORK, "attack": 7}}, {}, "attack: expected a divisor of the hop 64, got 7"),
     ],
 )

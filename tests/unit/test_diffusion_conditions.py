@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from audio.dataset import NUMBERS
+from latent_diffusion.condition_dropout import ConditionDropout
 from latent_diffusion.conditioning import (
     NO_LABEL,
     Condition,
-    ConditionDropout,
     ConditioningConfig,
     ConditionInputs,
     NumberEmbedding,
@@ -154,3 +154,18 @@ def test_dropout_leaves_out_what_it_says_as_often_as_it_says() -> None:
     assert float(nothing.double().mean()) == pytest.approx(0.1, abs=0.01)
     with pytest.raises(ValueError, match=r"condition_dropout.text: expected 0 to 1, got 1.5"):
         ConditionDropout(text=1.5)
+
+
+def test_a_clip_at_another_level_always_says_how_loud_it_is() -> None:
+    rows = 4_000
+    inputs = ConditionInputs(
+        torch.zeros(rows, 2, 1), torch.ones(rows, 2, dtype=torch.bool), torch.zeros(rows).long(), torch.ones(rows, 4)
+    )
+    own = torch.arange(rows) % 2 == 0
+    torch.manual_seed(0)
+    kept = ConditionDropout(everything=0.5, pitch=0.5, loudness=0.9).apply(inputs, own)
+    loudness, pitch = ((~kept.numbers[:, NUMBERS.index(name)].isnan()).double() for name in ("loudness", "pitch"))
+    assert float(loudness[~own].mean()) == 1.0
+    assert float(loudness[own].mean()) == pytest.approx(0.05, abs=0.02)
+    assert float(pitch[~own].mean()) == pytest.approx(0.5, abs=0.04)
+    assert float(pitch[own].mean()) == pytest.approx(0.25, abs=0.04)

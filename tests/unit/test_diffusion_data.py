@@ -1,6 +1,7 @@
 """Draws of latents: a function of seed and epoch, silence behind the clips, like lengths together."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,13 +11,13 @@ from audio.latents import LatentFile
 from latent_diffusion.data import (
     LatentClips,
     LatentDraws,
-    LengthConfig,
     collate,
     known_labels,
     number_ranges,
     split_clips,
     validation_draws,
 )
+from latent_diffusion.lengths import LengthConfig
 from tests.diffusion_doubles import LABELS, latent_file
 
 LENGTHS = LengthConfig(min_seconds=0.1, max_seconds=1.0)
@@ -157,3 +158,10 @@ def test_refused_lengths_and_splits(file) -> None:
         split_clips(file, "test")
     only_train = LatentFile(file.spec, split_clips(file, "train"), file.mean, file.std, {})
     assert split_clips(only_train, "validation") == split_clips(file, "train")
+
+
+def test_a_draw_says_whether_the_clip_has_its_own_level(file: LatentFile) -> None:
+    clips = split_clips(file, "train")[:2]
+    captions = sorted({caption for clip in clips for caption in clip.captions})
+    data = LatentClips(file, (clips[0], replace(clips[1], gain_db=-6.0)), LABELS, captions)
+    assert [bool(data[index, 0, 10]["own_level"]) for index in (0, 1)] == [True, False]

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from audio.latents import LatentFile
 from latent_diffusion.conditioning import Condition
-from latent_diffusion.data import LatentClips, LengthConfig, validation_draws
+from latent_diffusion.data import LatentClips, validation_draws
+from latent_diffusion.lengths import LengthConfig
 from latent_diffusion.network import FARTHEST, DiffusionTransformer, frames_to_come
 from latent_diffusion.windows import ENDLESS, looped_field, windowed_field
 from tests.diffusion_doubles import TINY, condition, latent_file, stage

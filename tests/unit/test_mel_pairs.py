@@ -135,6 +135,18 @@ def test_a_crop_draws_one_of_the_variants(folder, tmp_path):
     assert torch.equal(whole["log_mel"], pairs.read("a.wav", 0, 40, 0))
 
 
+def test_beginnings_come_as_often_as_asked(folder, tmp_path):
+    pairs = export(folder, tmp_path / "pairs", SAME)
+
+    def first(share):
+        crops = PairedSegments(pairs, folder.root, folder.clips, frames=40, beginnings=share)
+        return sum(torch.equal(crops[0, seed]["log_mel"], pairs.read("a.wav", 0, 40, 0)) for seed in range(40))
+
+    assert first(1.0) == 40
+    assert first(0.0) < 5
+    assert 8 < first(0.5) < 32
+
+
 @pytest.mark.parametrize("name", RATES)
 def test_a_stretch_is_cut_out_of_the_whole_resampled_clip(folder, name):
     waveform, rate = read_audio(folder.root / name)
