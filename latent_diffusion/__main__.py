@@ -2,7 +2,8 @@
 
 import sys
 
-from latent_diffusion.training import LatentData, LatentDiffusionTraining
+from latent_diffusion.loading import LatentData
+from latent_diffusion.training import LatentDiffusionTraining
 from training.cli import run_stage
 
 if __name__ == "__main__":

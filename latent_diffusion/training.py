@@ -6,21 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from audio.balance import balanced_weights
-from audio.latents import LatentClip, LatentFile
+from audio.latents import LatentFile
 from latent_diffusion.condition_dropout import ConditionDropout
 from latent_diffusion.conditioning import ConditionInputs
 from latent_diffusion.data import (
-    LatentClips,
-    LatentDraws,
-    collate,
-    known_labels,
-    split_clips,
     stage_config_of,
     training_frames,
-    validation_draws,
 )
 from latent_diffusion.flow import (
     TimeConfig,
@@ -34,7 +26,6 @@ from latent_diffusion.flow import (
     target,
 )
 from latent_diffusion.guidance import GuidanceConfig
-from latent_diffusion.lengths import LengthConfig
 from latent_diffusion.listening import LatentEar
 from latent_diffusion.model import KIND, LatentDiffusion
 from latent_diffusion.network import NetworkConfig
@@ -43,7 +34,6 @@ from latent_diffusion.sampling import SamplerConfig
 from latent_diffusion.text import CaptionTable, text_encoder
 from latent_diffusion.warm_start import warm_weights
 from training.checkpoint import load_stage, load_weights
-from training.data import StageData
 from training.module import StageTraining
 from training.previews import log_audio
 from training.schedule import OptimiserConfig, ScheduleConfig
@@ -53,78 +43,6 @@ PREVIEW_GUIDANCE = 3.0
 PREVIEW_STEPS = 20
 KERNEL_STEPS = 12
 KERNEL_METRIC = "validation/kernel_distance"
-
-
-class LatentData(StageData):
-    """Latents of a file.
-
-    Args:
-        latents: written by `python -m autoencoder.encode`.
-        lengths: total lengths in training.
-        batch_size: draws a batch.
-        steps_per_epoch: training batches between two validations.
-        validation_draws: fixed draws that are judged.
-        balance: 0 draws all clips alike, 1 all families and sources alike.
-        workers: loader processes.
-        seed: of the order of batches.
-    """
-
-    def __init__(
-        self,
-        latents: Path,
-        lengths: LengthConfig = LengthConfig(),  # noqa: B008 (frozen)
-        batch_size: int = 48,
-        steps_per_epoch: int = 200,
-        validation_draws: int = 400,
-        balance: float = 0.5,
-        workers: int = 0,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(batch_size, steps_per_epoch, workers, seed)
-        if validation_draws < 1:
-            raise ValueError(f"data.validation_draws: expected at least 1, got {validation_draws}")
-        self.latents = Path(latents)
-        self.lengths = lengths
-        self.validation_count = validation_draws
-        self.balance = balance
-        self.file = LatentFile.load(self.latents)
-        lineage = dict(self.file.lineage)
-        self.licences = list(lineage.pop("licences", []))
-        self.lineage = {**lineage, "encoder": self.file.spec.encoder_fingerprint}
-        self.captions = sorted({caption for clip in self.file.clips for caption in clip.captions})
-
-    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        """Batches of one epoch."""
-        clips = split_clips(self.file, "train")
-        draws = LatentDraws(
-            clips,
-            balanced_weights(clips, self.balance),
-            self.lengths,
-            self.file.spec.latent_rate,
-            self.batch_size,
-            self.steps_per_epoch,
-            self.seed,
-        )
-        return self._loader(clips, draws, with_noise=False)
-
-    def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
-        """The fixed draws."""
-        clips = split_clips(self.file, "validation")
-        draws = validation_draws(clips, self.validation_count, self.lengths, self.file.spec.latent_rate)
-        return self._loader(clips, draws, with_noise=True)
-
-    def _loader(self, clips: tuple[LatentClip, ...], draws: Any, with_noise: bool) -> DataLoader[dict[str, Tensor]]:  # noqa: ANN401
-        labels = known_labels(split_clips(self.file, "train"))
-        dataset = LatentClips(self.file, clips, labels, self.captions, with_noise)
-        workers = 0 if with_noise else self.workers
-        return DataLoader(
-            dataset,
-            self.batch_size,
-            sampler=draws,
-            collate_fn=collate,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-        )
 
 
 class LatentDiffusionTraining(StageTraining):

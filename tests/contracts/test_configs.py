@@ -14,7 +14,8 @@ from audio.contract import mel_differences
 from audio.latents import LatentClip, LatentFile, LatentSpec
 from audio.mel import LogMelSpectrogram, MelConfig
 from autoencoder.training import MelVAETraining
-from latent_diffusion.training import LatentData, LatentDiffusionTraining
+from latent_diffusion.loading import LatentData
+from latent_diffusion.training import LatentDiffusionTraining
 from training.cli import StageCLI
 from training.data import AudioData
 from vocoder.data import VocoderData

@@ -11,8 +11,9 @@ from audio.latents import LatentFile
 from latent_diffusion.conditioning import ConditionInputs
 from latent_diffusion.flow import TimeConfig, draw_times, mix, target
 from latent_diffusion.lengths import LengthConfig
+from latent_diffusion.loading import LatentData
 from latent_diffusion.model import LatentDiffusion
-from latent_diffusion.training import LatentData, LatentDiffusionTraining
+from latent_diffusion.training import LatentDiffusionTraining
 from tests.diffusion_doubles import COSINE, FLOW, LABELS, LINEAR, TINY, latent_file, sampler, stage
 from training.checkpoint import load_checkpoint, load_stage
 from training.cli import run_stage
@@ -150,6 +151,24 @@ def test_a_deeper_network_begins_where_the_shallower_one_ended(latents, tmp_path
     condition = old.encode_conditions(["a bell", "a kick"], ["bell", None], [{"seconds": 0.3}, {}])
     assert torch.equal(old(noise, time, condition), new(noise, time, condition))
     assert float(old(noise, time, condition).abs().max()) > 0.0
+
+
+def test_clips_at_a_changed_level_come_as_often_as_asked(latents, tmp_path) -> None:
+    file = LatentFile.load(latents)
+    clips = tuple(replace(clip, gain_db=-6.0 * (number % 2)) for number, clip in enumerate(file.clips))
+    changed = tmp_path / "changed.safetensors"
+    LatentFile(file.spec, clips, file.mean, file.std, file.lineage).save(changed)
+
+    def share(often: float) -> float:
+        data = LatentData(changed, batch_size=50, steps_per_epoch=40, balance=0.0, changed_levels=often)
+        return 1.0 - float(torch.cat([batch["own_level"] for batch in data.train_dataloader()]).double().mean())
+
+    kept = [clip for clip in clips if clip.split == "train"]
+    ratio = sum(clip.gain_db != 0.0 for clip in kept) / sum(clip.gain_db == 0.0 for clip in kept)
+    assert share(0.0) == 0.0
+    assert share(0.5) == pytest.approx(0.5 * ratio / (0.5 * ratio + 1.0), abs=0.04)
+    with pytest.raises(ValueError, match=r"data.changed_levels: expected 0 to 1, got 2"):
+        LatentData(changed, changed_levels=2.0)
 
 
 def test_training_starts_with_the_directions_of_its_latents(latents) -> None:

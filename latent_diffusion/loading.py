@@ -1,0 +1,94 @@
+"""Loaders of stage 2: latents that `python -m autoencoder.encode` wrote."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from audio.balance import balanced_weights
+from audio.latents import LatentClip, LatentFile
+from latent_diffusion.data import LatentClips, LatentDraws, collate, known_labels, split_clips, validation_draws
+from latent_diffusion.lengths import LengthConfig
+from training.data import StageData
+
+
+class LatentData(StageData):
+    """Latents of a file.
+
+    Args:
+        latents: written by `python -m autoencoder.encode`.
+        lengths: total lengths in training.
+        batch_size: draws a batch.
+        steps_per_epoch: training batches between two validations.
+        validation_draws: fixed draws that are judged.
+        balance: 0 draws all clips alike, 1 all families and sources alike.
+        workers: loader processes.
+        seed: of the order of batches.
+        changed_levels: how often a clip whose level was changed is drawn, of 1 for one at its own.
+    """
+
+    def __init__(
+        self,
+        latents: Path,
+        lengths: LengthConfig = LengthConfig(),  # noqa: B008 (frozen)
+        batch_size: int = 48,
+        steps_per_epoch: int = 200,
+        validation_draws: int = 400,
+        balance: float = 0.5,
+        workers: int = 0,
+        seed: int = 0,
+        changed_levels: float = 1.0,
+    ) -> None:
+        super().__init__(batch_size, steps_per_epoch, workers, seed)
+        if validation_draws < 1:
+            raise ValueError(f"data.validation_draws: expected at least 1, got {validation_draws}")
+        if not 0.0 <= changed_levels <= 1.0:
+            raise ValueError(f"data.changed_levels: expected 0 to 1, got {changed_levels}")
+        self.latents = Path(latents)
+        self.lengths = lengths
+        self.validation_count = validation_draws
+        self.balance = balance
+        self.changed_levels = changed_levels
+        self.file = LatentFile.load(self.latents)
+        lineage = dict(self.file.lineage)
+        self.licences = list(lineage.pop("licences", []))
+        self.lineage = {**lineage, "encoder": self.file.spec.encoder_fingerprint}
+        self.captions = sorted({caption for clip in self.file.clips for caption in clip.captions})
+
+    def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """Batches of one epoch."""
+        clips = split_clips(self.file, "train")
+        weights = balanced_weights(clips, self.balance)
+        draws = LatentDraws(
+            clips,
+            [
+                weight * (self.changed_levels if clip.gain_db else 1.0)
+                for weight, clip in zip(weights, clips, strict=True)
+            ],
+            self.lengths,
+            self.file.spec.latent_rate,
+            self.batch_size,
+            self.steps_per_epoch,
+            self.seed,
+        )
+        return self._loader(clips, draws, with_noise=False)
+
+    def val_dataloader(self) -> DataLoader[dict[str, Tensor]]:
+        """The fixed draws."""
+        clips = split_clips(self.file, "validation")
+        draws = validation_draws(clips, self.validation_count, self.lengths, self.file.spec.latent_rate)
+        return self._loader(clips, draws, with_noise=True)
+
+    def _loader(self, clips: tuple[LatentClip, ...], draws: Any, with_noise: bool) -> DataLoader[dict[str, Tensor]]:  # noqa: ANN401
+        labels = known_labels(split_clips(self.file, "train"))
+        dataset = LatentClips(self.file, clips, labels, self.captions, with_noise)
+        workers = 0 if with_noise else self.workers
+        return DataLoader(
+            dataset,
+            self.batch_size,
+            sampler=draws,
+            collate_fn=collate,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+        )
