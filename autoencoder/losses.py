@@ -28,11 +28,6 @@ class MelVAELoss:
         perceptual: `multi_scale_log_mel`.
         steady: `steady_log_mel`.
         kl: divergence of the posterior from N(0, 1), in nats per latent number.
-        low_bins: so many of the lowest bins, where partials of low notes lie apart, weigh more than the others.
-        low_weight: how much one of them weighs, of 1 for the others.
-
-    Raises:
-        ValueError: `low_bins` below 0, or a `low_weight` that is not above 0.
     """
 
     l1: float = 1.0
@@ -40,16 +35,6 @@ class MelVAELoss:
     perceptual: float = 0.5
     steady: float = 0.0
     kl: float = 0.003
-    low_bins: int = 0
-    low_weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuse weights that no loss can have."""
-        if self.low_bins < 0 or not self.low_weight > 0.0:
-            raise ValueError(
-                "MelVAELoss: expected low_bins of at least 0 and a low_weight above 0, "
-                f"got {self.low_bins} and {self.low_weight}"
-            )
 
 
 def frame_weights(valid_frames: Tensor, frames: int) -> Tensor:
@@ -58,14 +43,8 @@ def frame_weights(valid_frames: Tensor, frames: int) -> Tensor:
     return torch.where(inside, 1.0, PADDING_WEIGHT)[:, None]
 
 
-def bin_weights(loss: MelVAELoss, n_mels: int) -> Tensor:
-    """`(n_mels, 1)`, 1 on average: the lowest bins weigh `low_weight` times as much as the others."""
-    weights = torch.where(torch.arange(n_mels) < loss.low_bins, loss.low_weight, 1.0)
-    return (weights / weights.mean())[:, None]
-
-
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Mean over all elements of `(batch, bins, frames)` with one weight per frame or element."""
+    """Mean over all elements of `(batch, bins, frames)` with one weight per frame."""
     weights = weights.expand_as(values)
     return (values * weights).sum() / weights.sum().clamp(min=1e-8)
 
@@ -137,8 +116,6 @@ def vae_loss(
         weights: `(batch, 1, frames)`.
         loss: weights of the terms.
     """
-    if loss.low_bins:
-        weights = weights * bin_weights(loss, target.shape[1]).to(weights)
     terms = {"kl": posterior.kl().mean()}
     if loss.l1:
         terms["l1"] = weighted_mean((estimate - target).abs(), weights)

@@ -54,6 +54,10 @@ class VocoderTraining(JudgedTraining):
         init_optimisers: take the weights as they were being trained and both optimisers' memory from `init_from`; by
             default the averaged weights and fresh optimisers.
         preview_clips: validation clips whose sound and mels are logged.
+        real_mels: how often a crop hears its own mel where exported ones are trained on, so that none is forgotten.
+
+    Raises:
+        ValueError: sizes that cannot be, or a share outside [0, 1].
     """
 
     def __init__(
@@ -69,8 +73,12 @@ class VocoderTraining(JudgedTraining):
         init_optimisers: bool = False,
         train_parts: tuple[str, ...] = (),
         preview_clips: int = 3,
+        real_mels: float = 0.0,
     ) -> None:
         super().__init__(mel, optimiser, schedule, init_from, preview_clips)
+        if not 0.0 <= real_mels <= 1.0:
+            raise ValueError(f"model.real_mels: expected 0 to 1, got {real_mels}")
+        self.real_mels = real_mels
         self.automatic_optimization = False
         self.gradient_clip_val: float | None = None
         self.gradient_clip_algorithm = "norm"
@@ -153,7 +161,7 @@ class VocoderTraining(JudgedTraining):
         """One batch: the discriminators listen first, then the vocoder learns."""
         last = (batch_idx + 1) % self.accumulate_grad_batches == 0 or bool(self.trainer.is_last_batch)
         with torch.autocast(batch["waveform"].device.type, enabled=False):
-            log_mel = batch["log_mel"] if "log_mel" in batch else self.front_end(batch["waveform"])
+            log_mel = self._heard(batch)
         estimate = self.model(log_mel)
         target = batch["waveform"][:, : estimate.shape[1]]
         terms: dict[str, Tensor] = {}
@@ -165,6 +173,17 @@ class VocoderTraining(JudgedTraining):
         self._learn(0, self.model, loss, last)
         logged = {f"train/{name}": term.detach() for name, term in terms.items()}
         self.log_dict({**logged, "train/loss": loss.detach()}, batch_size=len(target))
+
+    def _heard(self, batch: dict[str, Tensor]) -> Tensor:
+        """The mels of a batch: the exported ones where there are any, of some crops the real one."""
+        exported = batch.get("log_mel")
+        if exported is not None and not self.real_mels:
+            return exported
+        own: Tensor = self.front_end(batch["waveform"])
+        if exported is None:
+            return own
+        real = torch.rand(len(exported)).to(exported) < self.real_mels
+        return torch.where(real[:, None, None], own, exported)
 
     def _adversarial_terms(
         self, discriminators: Discriminators, estimate: Tensor, target: Tensor, last: bool

@@ -21,6 +21,7 @@ from training.checkpoint import load_checkpoint
 from training.cli import run_stage
 from vocoder.data import VocoderData
 from vocoder.training import VocoderTraining
+from vocoder.vocos import VocosConfig
 
 CLIPS = ("bd_808", "bd_haus", "drum_snare_hard", "elec_plip", "perc_bell", "tabla_ghe1", "sn_dub", "bass_hit_c")
 
@@ -217,3 +218,20 @@ def test_a_vocoder_trains_on_pairs_and_a_mel_of_another_contract_is_named(decode
     lineage = load_checkpoint(tmp_path / "run" / "last.ckpt")["stage_record"]["lineage"]
     assert lineage["mels"] == MelPairs.open(decoded).fingerprint
     assert lineage["mel_kind"] == "decoded"
+
+
+@pytest.mark.parametrize(("share", "exported"), [(0.0, 400), (0.5, 200), (1.0, 0)])
+def test_some_crops_hear_their_own_mel(share, exported, mel):
+    training = VocoderTraining(mel, VocosConfig(dim=16, intermediate_dim=32, num_layers=1), real_mels=share)
+    waveform = 0.1 * torch.randn(400, mel.num_samples(8))
+    made = torch.full((400, mel.n_mels, mel.num_frames(waveform.shape[1])), 3.0)
+    heard = training._heard({"waveform": waveform, "log_mel": made})
+    kept = (heard == 3.0).all(dim=(1, 2))
+    assert int(kept.sum()) == pytest.approx(exported, abs=50 if 0.0 < share < 1.0 else 0)
+    assert torch.equal(heard[~kept], training.front_end(waveform)[~kept])
+    assert torch.equal(training._heard({"waveform": waveform}), training.front_end(waveform))
+
+
+def test_a_share_of_real_mels_outside_of_0_to_1_is_named(mel):
+    with pytest.raises(ValueError, match=r"model.real_mels: expected 0 to 1, got 1.5"):
+        VocoderTraining(mel, real_mels=1.5)
