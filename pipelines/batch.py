@@ -147,7 +147,9 @@ def made(plan: Plan, todo: Sequence[Job], pipeline: TextToAudioPipeline, plot: b
             waveforms = pipeline.batch(jobs, plan.settings)
             for row in range(len(jobs)):
                 output = clip_of(waveforms, jobs, row, plan.settings, pipeline.sample_rate)
-                yield write_clips(output, pipeline, plan.folder, plan.kind, plot)[0].audio
+                # What a kill left of this clip, a picture or a page, is written over.
+                name = plan.audio(jobs[row]).stem
+                yield write_clips(output, pipeline, plan.folder, plan.kind, plot, name)[0].audio
                 bar.advance(task)
             if not number and len(todo) > len(jobs):
                 # Long clips come last, so this is told by seconds of sound.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from audio.files import write_aside, write_audio
 from audio.measures import Waveform, brightness_hz, loudness_db
@@ -69,7 +70,7 @@ def check_writable(folder: Path, bytes_needed: int) -> None:
 
 
 def write_clips(
-    output: AudioOutput, pipeline: TextToAudioPipeline, folder: Path, kind: str, plot: bool
+    output: AudioOutput, pipeline: TextToAudioPipeline, folder: Path, kind: str, plot: bool, name: str | None = None
 ) -> list[WrittenClip]:
     """Write every clip with its page and, if asked, its picture.
 
@@ -79,6 +80,8 @@ def write_clips(
         folder: to write into.
         kind: wav, flac or ogg.
         plot: write spectrogram pictures too.
+        name: of the one clip, without suffix: a picture or page that lies there without its sound is written over; a
+            free name of its own for each when left out.
 
     Raises:
         ValueError: the disk is full, or the folder cannot be written. Nothing half-written stays.
@@ -87,7 +90,7 @@ def write_clips(
     for row, (prompt, index) in enumerate(zip(output.prompts, output.indices, strict=True)):
         made = output.waveforms[row]
         waveform = np.asarray(mono_of(made).numpy(), dtype=np.float32)
-        base = free_name(folder, clip_name(prompt, output.seed, index))
+        base = folder / name if name else free_name(folder, clip_name(prompt, output.seed, index))
         facts = WrittenClip(
             audio=base.with_name(f"{base.name}.{kind}"),
             prompt=prompt,
@@ -179,6 +182,9 @@ def origin(prompt: str, index: int, settings: dict[str, Any], pipeline: TextToAu
         "stages": pipeline.fingerprints,
         "licences": list(pipeline.licences),
         "versions": versions(),
+        # Sums depend on how many threads share them.
+        "threads": torch.get_num_threads(),
+        **({"loaded": pipeline.loaded} if pipeline.loaded else {}),
     }
 
 

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from audio.files import audio_rate, audio_seconds, read_audio
-from audio.mel import LogMelSpectrogram
+from audio.mel import LogMelSpectrogram, MelConfig
 from autoencoder.model import MelVAE
 from latent_diffusion.model import LatentDiffusion
 from training.command import say
 
 DEFAULT_STRENGTH = 0.6
+ROUNDED_SECONDS = 0.005
 Regions = tuple[tuple[float, float], ...]
 
 
@@ -60,6 +61,8 @@ class Edit:
             raise ValueError("strength and extend_before/extend_after contradict each other: what is added is all new")
         if self.toward is not None and (self.mask or self.extends):
             raise ValueError("morph contradicts mask and extend_before/extend_after: give one or the other")
+        if self.mask and self.strength == 0.0:
+            raise ValueError("mask and strength 0 contradict each other: nothing would be made anew")
         for start, end in self.mask:
             if not 0.0 <= start < end:
                 raise ValueError(f"mask: expected a start of at least 0 and a later end, got {start:g}:{end:g}")
@@ -84,11 +87,16 @@ class Edit:
         Raises:
             ValueError: an unreadable file, or regions beyond its end.
         """
-        own = known_seconds(self.init_audio)
+        option = "init_audio" if self.toward is None else "morph"
+        own = known_seconds(self.init_audio, option)
         for start, end in self.mask:
-            if end > own + 1e-6:
-                raise ValueError(f"mask: {start:g}:{end:g} lies beyond the end of '{self.init_audio}' ({own:.3f} s)")
-        longest = own if self.toward is None else max(own, known_seconds(self.toward))
+            # A length that was read off a display is rounded; frames are wider than this.
+            if end > own + ROUNDED_SECONDS or start >= own:
+                whole = math.floor(own * 1000.0) / 1000.0
+                raise ValueError(
+                    f"mask: {start:g}:{end:g} lies beyond the end of '{self.init_audio}', which is at {whole:.3f} s"
+                )
+        longest = own if self.toward is None else max(own, known_seconds(self.toward, option))
         return self.extend_before + longest + self.extend_after
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,6 +150,31 @@ class Canvas:
         return latents, kept, self.start_time
 
 
+def check_source(edit: Edit, mel: MelConfig) -> None:
+    """Refuse sounds too short for the mel.
+
+    Raises:
+        ValueError: names the file, its length and what is needed.
+    """
+    option = "init_audio" if edit.toward is None else "morph"
+    for path in (edit.init_audio, edit.toward):
+        if path is not None:
+            check_samples(path, round(known_seconds(path, option) * mel.sample_rate), mel, option)
+
+
+def check_samples(path: Path, samples: int, mel: MelConfig, option: str) -> None:
+    """Refuse fewer samples than a mel needs.
+
+    Raises:
+        ValueError: names the file, its length and what is needed.
+    """
+    if samples < mel.minimum_samples:
+        raise ValueError(
+            f"{option}: '{path}' holds {samples / mel.sample_rate:.4f} s, "
+            f"expected at least {mel.minimum_samples / mel.sample_rate:.4f}"
+        )
+
+
 def known_seconds(path: Path, option: str = "init_audio") -> float:
     """Length of a sound file, which an option names.
 
@@ -186,7 +219,8 @@ def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: Lat
     offset = min(round(edit.extend_before * spec.latent_rate), frames - 1)
 
     def laid(path: Path) -> tuple[Tensor, int]:
-        source = encoded(path, autoencoder)
+        option = "init_audio" if edit.toward is None else "morph"
+        source = encoded(path, autoencoder, option, goes_on=edit.extend_after > 0.0)
         length = min(source.shape[-1], frames - offset)
         latents = torch.tensor(spec.silence, device=source.device)[None, :, None].repeat(1, 1, frames)
         latents[..., offset : offset + length] = source[..., :length]
@@ -205,7 +239,11 @@ def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: Lat
 
 
 def encoded(
-    path: Path, autoencoder: MelVAE, option: str = "init_audio", longest_seconds: float | None = None
+    path: Path,
+    autoencoder: MelVAE,
+    option: str = "init_audio",
+    longest_seconds: float | None = None,
+    goes_on: bool = False,
 ) -> Tensor:
     """A sound file as raw latents, `(1, channels, latent_frames)`; says so where it is resampled.
 
@@ -214,19 +252,31 @@ def encoded(
         autoencoder: encodes.
         option: that names it.
         longest_seconds: read no more than so much.
+        goes_on: the encoder, which sees beyond the end of a file, finds its mirror image there and not silence. Where a
+            sound breaks off it would write down that it ends, and what is made after it would begin anew.
 
     Raises:
         ValueError: an unreadable file, or one too short for the mel.
     """
     mel, own_rate = autoencoder.mel, audio_rate(path)
     waveform, _ = read_audio(path, mel.sample_rate, seconds=longest_seconds)
-    if len(waveform) < mel.minimum_samples:
-        raise ValueError(
-            f"{option}: '{path}' holds {len(waveform) / mel.sample_rate:.4f} s, "
-            f"expected at least {mel.minimum_samples / mel.sample_rate:.4f}"
-        )
+    check_samples(path, len(waveform), mel, option)
     if own_rate != mel.sample_rate:
         say(f"'{path}' has {own_rate} Hz and is brought to {mel.sample_rate} Hz")
     device = next(autoencoder.parameters()).device
-    log_mel = LogMelSpectrogram(mel).to(device)(torch.from_numpy(waveform)[None].to(device))
-    return autoencoder.encode(log_mel).mean.float()
+    signal = torch.from_numpy(waveform)[None]
+    unit = mel.hop_length * autoencoder.config.frames_per_latent
+    latent_frames = -(-len(waveform) // unit)
+    if goes_on:
+        beyond = unit * (latent_frames + 1) + autoencoder.encoder_reach() * mel.hop_length + mel.n_fft - len(waveform)
+        signal = mirrored(signal, beyond)
+    log_mel = LogMelSpectrogram(mel).to(device)(signal.to(device))
+    latents = autoencoder.encode(log_mel).mean.float()
+    return latents[..., :latent_frames] if goes_on else latents
+
+
+def mirrored(waveform: Tensor, samples: int) -> Tensor:
+    """`(1, length)` followed by so many samples of its mirror image, back and forth where it is shorter than that."""
+    length = waveform.shape[-1]
+    place = torch.arange(length + samples) % (2 * length)
+    return waveform[:, torch.minimum(place, 2 * length - 1 - place)]

@@ -4,7 +4,7 @@ The audio paths are printed on standard output, one a line; everything else goes
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,6 +137,7 @@ def generate(
     request = request_from(options)
     import torch  # noqa: F401 (after the options are known to be sound: wrong ones are told at once)
 
+    from pipelines.checking import check_before
     from pipelines.clips import check_writable
     from pipelines.request import jobs_of
 
@@ -146,6 +147,9 @@ def generate(
         return
     settings = pipeline.settle(request)
     clips = len(jobs_of(request, settings, {}))
+    check_before(pipeline, request, settings)
+    if watch and request.edit is not None and request.edit.start_time >= 1.0:
+        raise ValueError("--watch and --strength 0 contradict each other: no solver runs")
     check_writable(out, int(clips * (settings["seconds"] * pipeline.sample_rate * 4 + 100_000)))
     kept = f", one of {best_of} kept" if best_of > 1 else ""
     say(
@@ -265,9 +269,7 @@ def run_with_vocoder(
     function: Callable[..., Any],
     arguments: list[str] | None,
     program: str,
-    lists: tuple[str, ...] = (),
-    several: tuple[str, ...] = (),
-    groups: Mapping[str, Sequence[str]] | None = None,
+    **more: Any,  # noqa: ANN401 (as `run_command` takes them)
 ) -> int:
     """Run a command whose `vocoder_arguments` are written `--vocoder.NAME VALUE`; returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -276,20 +278,15 @@ def run_with_vocoder(
     except (ValueError, yaml.YAMLError) as error:
         say(f"error: {one_line(error)}")
         return 2
-    return run_command(
-        function,
-        rest,
-        lists=lists,
-        several=several,
-        program=program,
-        fixed={"vocoder_arguments": taken or None},
-        groups=groups,
-    )
+    return run_command(function, rest, program=program, fixed={"vocoder_arguments": taken or None}, **more)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of `generate.py`, `python -m pipelines.generate` and `melisma generate`."""
-    return run_with_vocoder(generate, arguments, "generate.py", ("prompt", "mask"), ("morph",), GROUPS)
+    lists, several = ("prompt", "mask"), ("morph",)
+    return run_with_vocoder(
+        generate, arguments, "generate.py", lists=lists, several=several, groups=GROUPS, config=True
+    )
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from torch import Tensor
 from audio.comments import wav_header
 from latent_diffusion.conditioning import Condition
 from latent_diffusion.guidance import Mixture
+from pipelines.checking import check_before
 from pipelines.clips import origin
 from pipelines.conditions import conditions_of
 from pipelines.provenance import as_comment, job_page
@@ -32,6 +33,8 @@ from pipelines.settling import sampler_of
 from pipelines.shaping import FADE_SECONDS, PEAK_LIMIT, named_generator
 from pipelines.streaming import StreamingDecoder
 from pipelines.text_to_audio import NUMBERS, TextToAudioPipeline
+from pipelines.words import request_of
+from training.device import in_precision
 
 FIRST_SECONDS, LONGEST_SECONDS = 1.0, 16.0
 HELD_SECONDS, BEYOND_SECONDS = 0.5, 3.0
@@ -69,8 +72,8 @@ def live_job(pipeline: TextToAudioPipeline, request: Request) -> tuple[Job, dict
     if not hasattr(pipeline.vocoder, "receptive_field"):
         raise ValueError("stream: this vocoder hears the whole clip; take one that has receptive_field()")
     settings = {**pipeline.settle(request), "stream": True}
-    # Before anything is sent: what is wrong with a reference shows only when it is encoded.
-    pipeline.style(settings)
+    # Before anything is sent.
+    check_before(pipeline, request, settings)
     numbers = {name: settings[name] for name in NUMBERS if settings[name] is not None}
     return jobs_of(request, settings, numbers)[0], settings
 
@@ -81,7 +84,7 @@ def stream(pipeline: TextToAudioPipeline, prompts: str | tuple[str, ...], **sett
     Args:
         pipeline: makes it.
         prompts: one, or several with `mix` or `glide`.
-        settings: the further fields of `Request`.
+        settings: the further fields of `Request`, or the options of `generate.py` under their own names.
 
     Yields:
         pieces `(samples,)` in [-1, 1], which follow each other.
@@ -90,7 +93,7 @@ def stream(pipeline: TextToAudioPipeline, prompts: str | tuple[str, ...], **sett
         ValueError: a setting out of its range, or one that no stream can have.
     """
     texts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
-    job, settled = live_job(pipeline, Request(prompts=texts, **settings))
+    job, settled = live_job(pipeline, request_of(texts, settings))
     return pieces(pipeline, job, settled)
 
 
@@ -148,7 +151,8 @@ def latent_stretches(pipeline: TextToAudioPipeline, job: Job, settings: dict[str
     """Raw latents `(1, channels, latent_frames)` in the order of time, stretch by stretch."""
     diffusion, spec = pipeline.diffusion, pipeline.diffusion.spec
     total = spec.num_latent_frames(job.seconds)
-    said, negative = conditions_of(diffusion, [job], settings, total)
+    with in_precision(pipeline.device, pipeline.precision):
+        said, negative = conditions_of(diffusion, [job], settings, total)
     sampler, style = sampler_of(settings), pipeline.style(settings)
     settled = torch.zeros(1, spec.channels, 0, device=diffusion.device)
     for start, end in stretches(total, spec.latent_rate):
@@ -160,9 +164,10 @@ def latent_stretches(pipeline: TextToAudioPipeline, job: Job, settings: dict[str
             given = torch.cat([settled, settled.new_zeros(1, spec.channels, last - start)], dim=-1)
             kept = (torch.arange(first, last, device=diffusion.device) < start)[None]
         part = _part(said, first, last)
-        made = diffusion.sample(
-            noise, part, sampler, start=given, kept=kept, negative=negative, style=style, after=total - last
-        )
+        with in_precision(pipeline.device, pipeline.precision):
+            made = diffusion.sample(
+                noise, part, sampler, start=given, kept=kept, negative=negative, style=style, after=total - last
+            )
         fresh = made[..., start - first : end - first]
         settled = torch.cat([settled, fresh], dim=-1)[..., -round(HELD_SECONDS * spec.latent_rate) :]
         yield fresh

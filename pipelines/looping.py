@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from audio.mel import LogMelSpectrogram, MelConfig
@@ -74,8 +75,8 @@ def around(log_mel: Tensor, vocoder: Vocoder, decode: Callable[[Tensor], Tensor]
 def seam_score(waveform: Tensor, mel: MelConfig) -> float:
     """How rough the seam of a loop is; below 1, it is nothing special.
 
-    The largest change of the log-mel from frame to frame where the end meets the beginning, over the 95th percentile
-    of such changes elsewhere.
+    The largest change of the log-mel from frame to frame around where the end meets the beginning, over the 95th
+    percentile of the same around other places: as many frames are looked at in both.
 
     Args:
         waveform: `(samples,)`.
@@ -87,5 +88,9 @@ def seam_score(waveform: Tensor, mel: MelConfig) -> float:
     reach = -(-mel.n_fft // mel.hop_length // 2) + 1
     seam = float(change[max(0, middle - reach) : middle + reach].max())
     # Away from the seam, and from the two ends, which are cut.
-    elsewhere = np.concatenate([change[reach : middle - reach], change[middle + reach : -reach]])
+    stretches = [change[reach : middle - reach], change[middle + reach : -reach]]
+    usual = [
+        sliding_window_view(part, 2 * reach).max(axis=-1) if part.size >= 2 * reach else part[:0] for part in stretches
+    ]
+    elsewhere = np.concatenate(usual)
     return seam / max(float(np.percentile(elsewhere, PERCENTILE)), 1e-9) if elsewhere.size else 0.0

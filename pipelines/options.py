@@ -1,6 +1,6 @@
 """The options of `generate.py` as a request, and `--again`, which reads them out of a clip."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ SAME = (
     *("solver_steps", "spacing", "shift", "eta", "tolerance", "loudness", "brightness", "label", "negative_prompt"),
     *("glide", "loop", "stereo", "best_of", "style", "style_strength"),
 )
+# Options that are read from text, or that several make one field of a request.
+READ = (
+    *("pitch", "mix", "glide_at", "guidance_interval", "morph"),
+    *("init_audio", "strength", "mask", "extend_before", "extend_after"),
+)
 # The help, from what everyone asks for to what few do.
 GROUPS = {
     "what to make": (
@@ -41,7 +46,45 @@ GROUPS = {
     ),
     "the model": ("model", "autoencoder", "diffusion", "vocoder", "device", "precision"),
 }
-EDITS = ("strength", "mask", "extend_before", "extend_after")
+# Options that only mean something beside another one, and what that is; the last says when it is there.
+NEEDS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], bool]], ...] = (
+    *(
+        (name, "--init_audio FILE", lambda given: "init_audio" in given or "morph" in given)
+        for name in ("strength", "mask", "extend_before", "extend_after")
+    ),
+    ("glide_at", "--glide true", lambda given: "glide" in given),
+    ("morph_clips", "--morph", lambda given: "morph" in given),
+    ("style_strength", "--style FILE", lambda given: "style" in given),
+    ("eta", "--solver stochastic", lambda given: given.get("solver") == "stochastic"),
+    ("tolerance", "--solver adaptive", lambda given: given.get("solver") == "adaptive"),
+    *(
+        (name, "a --guidance_scale other than 1", lambda given: given.get("guidance_scale") != 1.0)
+        for name in ("negative_prompt", "guidance_interval", "guidance_rescale", "guidance_parallel")
+    ),
+    ("format", "files, and --stream writes none", lambda given: "stream" not in given),
+)
+
+
+def given_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that say something else than when they are left out."""
+    import inspect
+
+    from pipelines.generate import generate
+
+    defaults = {name: parameter.default for name, parameter in inspect.signature(generate).parameters.items()}
+    return {name: value for name, value in options.items() if value != defaults[name]}
+
+
+def check_needs(options: Mapping[str, Any]) -> None:
+    """Refuse options that would be passed over in silence.
+
+    Raises:
+        ValueError: names the option and what it needs.
+    """
+    given = given_of(options)
+    for name, needed, there in NEEDS:
+        if name in given and not there(given):
+            raise ValueError(f"--{name}: only goes with {needed}")
 
 
 def request_from(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 (Request, imported late)
@@ -50,62 +93,18 @@ def request_from(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 (Request, i
     Raises:
         ValueError: options that say nothing, contradict each other or cannot be read.
     """
-    ends = morph_ends(options)
-    given, seed = options["init_audio"] or ends.get("init_audio"), ends.get("seed", options["seed"])
-    for name in EDITS:
-        if options[name] and given is None:
-            raise ValueError(f"--{name}: only goes with --init_audio FILE")
-    texts = [*(options["prompt"] or []), *ends.get("prompts", ())]
-    prompts = read_prompts(texts, options["prompts_file"], needed=given is None)
-    mix = parse_numbers("mix", options["mix"], ",") if options["mix"] is not None else ()
-    interval = options["guidance_interval"]
-    if interval is not None:
-        interval = parse_pair("guidance_interval", interval)
-    regions = tuple(parse_pair("mask", text) for text in options["mask"] or ())
-    from pipelines.editing import Edit
-    from pipelines.pitch import parse_pitch
-    from pipelines.request import Request
+    check_needs(options)
+    ends = options["morph"] or ()
+    needed = options["init_audio"] is None and not any(Path(end).suffix for end in ends) and not _prompts(ends)
+    prompts = read_prompts(options["prompt"] or [], options["prompts_file"], needed)
+    from pipelines.words import request_of
 
-    extended = (options["extend_before"], options["extend_after"])
-    edit = Edit(given, options["strength"], regions, *extended, ends.get("toward")) if given else None
-    pitch = options["pitch"]
-    return Request(
-        prompts=tuple(prompts),
-        mix=mix,
-        glide_at=parse_numbers("glide_at", options["glide_at"], ",") if options["glide_at"] is not None else (),
-        guidance_interval=interval,
-        pitch=parse_pitch(pitch) if pitch is not None else None,
-        edit=edit,
-        to_seed=ends.get("to_seed"),
-        morph_clips=options["morph_clips"] if ends else 0,
-        **{**{name: options[name] for name in SAME}, "seed": seed},
-    )
+    words = {name: options[name] for name in (*SAME, *READ)}
+    return request_of(prompts, words | ({"morph_clips": options["morph_clips"]} if options["morph"] else {}))
 
 
-def morph_ends(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the two words of `--morph` are, by the names that a request has for them; nothing where there is no morph.
-
-    Raises:
-        ValueError: words that are not two of a kind, or that another option has said already.
-    """
-    if options["morph"] is None:
-        return {}
-    from pipelines.morphing import morph_kind
-
-    first, second = options["morph"] if len(options["morph"]) == 2 else ("", "")
-    kind = morph_kind(options["morph"])
-    said = {
-        "prompts": options["prompt"] or options["prompts_file"],
-        "seeds": options["seed"],
-        "clips": options["init_audio"],
-    }
-    if said[kind] is not None:
-        raise ValueError(f"--morph of two {kind} contradicts the option that names one")
-    if kind == "seeds":
-        return {"seed": int(first), "to_seed": int(second)}
-    if kind == "clips":
-        return {"init_audio": Path(first), "toward": Path(second)}
-    return {"prompts": (first, second)}
+def _prompts(ends: Sequence[str]) -> bool:
+    return bool(ends) and not all(end.isdecimal() for end in ends)
 
 
 def once_more(options: Mapping[str, Any]) -> None:
@@ -127,11 +126,13 @@ def once_more(options: Mapping[str, Any]) -> None:
     check_sources(page)
     settings = settings_from(page)
     jobs, row = jobs_from(page)
-    names = ("model", "autoencoder", "diffusion", "vocoder", "vocoder_arguments", "device")
-    pipeline = load_pipeline(**{name: options[name] for name in names}, precision=settings["precision"])
+    pipeline = load_pipeline(**named_model(options, page), device=options["device"], precision=settings["precision"])
     check_stages(page, pipeline.fingerprints)
+    with_threads(page.get("threads"))
     if len(jobs) > 1:
         say(f"made with {len(jobs) - 1} others at once: all of them are computed, one is written")
+    if settings["stream"] and options["watch"]:
+        raise ValueError("--watch and a clip that was streamed contradict each other: it was made stretch by stretch")
     if settings["stream"]:
         from pipelines.live import live_output
 
@@ -146,6 +147,26 @@ def once_more(options: Mapping[str, Any]) -> None:
         options["plot"],
         options["watch"],
     )
+
+
+def named_model(options: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
+    """What to load: what the options name, or else what the clip was made with."""
+    names = ("model", "autoencoder", "diffusion", "vocoder", "vocoder_arguments")
+    said = {name: options[name] for name in names}
+    loaded = page.get("loaded", {})
+    if any(value is not None for value in said.values()) or not loaded:
+        return said
+    say("made with " + ", ".join(f"{name} {value}" for name, value in loaded.items()) + ": loading that again")
+    paths = {"model", "autoencoder", "diffusion"}
+    return said | {name: Path(value) if name in paths else value for name, value in loaded.items() if name in names}
+
+
+def with_threads(count: Any) -> None:  # noqa: ANN401 (of a page)
+    """Compute with as many threads as a clip was made with: sums depend on how many share them."""
+    import torch
+
+    if isinstance(count, int) and 0 < count <= 1024 and count != torch.get_num_threads():
+        torch.set_num_threads(count)
 
 
 def read_prompts(prompts: Sequence[str], file: Path | None, needed: bool = True) -> list[str]:
@@ -174,29 +195,3 @@ def read_prompts(prompts: Sequence[str], file: Path | None, needed: bool = True)
     if not texts and needed:
         raise ValueError('--prompt: say what to make, such as --prompt "a deep punchy kick drum"')
     return texts
-
-
-def parse_numbers(name: str, text: str, separator: str) -> tuple[float, ...]:
-    """`0.7,0.3` as numbers.
-
-    Raises:
-        ValueError: something else than numbers.
-    """
-    try:
-        return tuple(float(part) for part in text.split(separator))
-    except ValueError as error:
-        example = separator.join(("0.7", "0.3"))
-        raise ValueError(f"{name}: expected numbers such as {example}, got '{text}'") from error
-
-
-def parse_pair(name: str, text: str) -> tuple[float, float]:
-    """`0.1:0.8` as two numbers.
-
-    Raises:
-        ValueError: not two numbers with a colon between them.
-    """
-    first, _, last = text.partition(":")
-    try:
-        return float(first), float(last)
-    except ValueError as error:
-        raise ValueError(f"{name}: expected two times such as 0.1:0.8, got '{text}'") from error

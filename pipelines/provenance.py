@@ -37,6 +37,20 @@ NEUTRAL: dict[str, Any] = {
     "style": None,
     "edit": None,
 }
+_NUMBER, _NOTHING = (int, float), type(None)
+# Settings that every page has, and what they may be.
+NEEDED: dict[str, tuple[type, ...]] = {
+    "seconds": _NUMBER,
+    "guidance_scale": _NUMBER,
+    "guidance_interval": (list,),
+    "solver": (str,),
+    "solver_steps": (int,),
+    "label": (str, _NOTHING),
+    "precision": (str,),
+    "pitch": (*_NUMBER, _NOTHING),
+    "loudness": (*_NUMBER, _NOTHING),
+    "brightness": (*_NUMBER, _NOTHING),
+}
 
 
 def batch_of(output: AudioOutput, row: int, batch_clips: int) -> dict[str, Any]:
@@ -57,6 +71,8 @@ def jobs_from(page: Mapping[str, Any]) -> tuple[list[Job], int]:
         row = int(batch["row"])
         if not 0 <= row < len(jobs):
             raise ValueError(f"row {row} of {len(jobs)}")
+        if not all(isinstance(job.seconds, int | float) and isinstance(job.index, int) for job in jobs):
+            raise ValueError("lengths or numbers of clips that are none")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError("its page does not say with which clips it was made") from error
     return jobs, row
@@ -72,8 +88,20 @@ def telling(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settings_from(page: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a page, whole."""
-    return {**NEUTRAL, **page["settings"], "seed": page["seed"]}
+    """The settings of a page, whole.
+
+    Raises:
+        ValueError: settings that are missing, of another type, or of a version that knew more.
+    """
+    given = page["settings"]
+    by = f"it was made by melisma {page.get('versions', {}).get('melisma', 'of an unknown version')}"
+    unknown = sorted(set(given) - {*NEUTRAL, *NEEDED})
+    if unknown:
+        raise ValueError(f"again: its page has settings that are not known here ({', '.join(unknown)}); {by}")
+    wrong = sorted(name for name, kinds in NEEDED.items() if name not in given or not isinstance(given[name], kinds))
+    if wrong:
+        raise ValueError(f"again: its page lacks sound values of {', '.join(wrong)}; {by}")
+    return {**NEUTRAL, **given, "seed": page["seed"]}
 
 
 def as_comment(page: Mapping[str, Any]) -> str:
@@ -92,7 +120,12 @@ def read_page(path: Path) -> dict[str, Any]:
         page = json.loads(comment.removeprefix(MARK)) if comment.startswith(MARK) else None
     except json.JSONDecodeError as error:
         raise ValueError(f"'{path}': what it says of its making is damaged") from error
-    if not isinstance(page, dict) or not {"prompt", "seed", "settings", "stages"} <= page.keys():
+    parts = ("settings", "stages")
+    if (
+        not isinstance(page, dict)
+        or not {"prompt", "seed", *parts} <= page.keys()
+        or not all(isinstance(page[name], dict) for name in parts)
+    ):
         raise ValueError(f"'{path}' does not say how it was made: it is no clip of melisma, or was written anew since")
     return page
 
@@ -124,7 +157,7 @@ def check_sources(page: Mapping[str, Any]) -> None:
     for path, _, state in sources_of(page):
         if state != "unchanged":
             told = "is missing" if state == "missing" else "has changed since"
-            raise ValueError(f"again: its source '{path}' {told}")
+            raise ValueError(f"again: its source '{path}' {told}; put the file it was made of back there")
 
 
 def check_stages(page: Mapping[str, Any], fingerprints: Mapping[str, str]) -> None:

@@ -19,6 +19,7 @@ from pipelines.styling import settled_style
 SHORTEST_SECONDS = 0.05
 LONGEST_SECONDS = 600.0
 LONGEST_LOOP_SECONDS = 60.0
+MOST_CLIPS = 10_000
 # Settings that reach the sampler under their own names.
 SAMPLER_FIELDS = ("solver", "solver_steps", "spacing", "shift", "eta", "tolerance")
 
@@ -34,8 +35,7 @@ def settle(
     check_prompts(request)
     check_width(request.stereo)
     check_best_of(request)
-    if isinstance(request.num_clips, bool) or request.num_clips < 1:
-        raise ValueError(f"num_clips: expected at least 1, got {request.num_clips}")
+    check_count(request)
     solver = request.solver or (defaults.solver if defaults.solver in solver_names else solver_names[0])
     if solver not in solver_names:
         raise ValueError(f"solver: expected one of {', '.join(solver_names)}, got '{solver}'")
@@ -45,7 +45,7 @@ def settle(
             raise ValueError(f"{name}: expected 0 to 2**63 - 1, got {value}")
     numbers = {"pitch": request.pitch, "loudness": request.loudness, "brightness": request.brightness}
     scale = defaults.guidance_scale if request.guidance_scale is None else float(request.guidance_scale)
-    settings = {
+    settings: dict[str, Any] = {
         "seconds": settled_seconds(request, defaults),
         "seed": seed,
         "guidance_scale": scale,
@@ -74,6 +74,9 @@ def settle(
         **{name: None if value is None else float(value) for name, value in numbers.items()},
     }
     sampler_of(settings)
+    late = [at for at in settings["glide_at"] if at > settings["seconds"]]
+    if late:
+        raise ValueError(f"glide_at: {late[0]:g} s lies beyond the end of the clip ({settings['seconds']:g} s)")
     return settings
 
 
@@ -113,6 +116,10 @@ def check_prompts(request: Request) -> None:
         raise ValueError("loop and init_audio contradict each other: a recording does not go round")
     if request.mix and request.glide:
         raise ValueError("mix and glide contradict each other: prompts sound together, or one after the other")
+    if request.glide and request.loop:
+        raise ValueError(
+            "glide and loop contradict each other: the last prompt would jump back to the first at the seam"
+        )
     if request.glide and len(request.prompts) < 2:
         raise ValueError(f"glide: expected at least two prompts, got {len(request.prompts)}")
     if request.glide_at:
@@ -123,6 +130,24 @@ def check_prompts(request: Request) -> None:
         raise ValueError(f"mix: expected a weight for each of {len(request.prompts)} prompts, got {len(request.mix)}")
     if not all(math.isfinite(weight) and weight >= 0.0 for weight in request.mix) or not sum(request.mix):
         raise ValueError(f"mix: expected weights of at least 0, one of them above, got {list(request.mix)}")
+
+
+def check_count(request: Request) -> None:
+    """Refuse no clips, more than anyone waits for, and the same one several times.
+
+    Raises:
+        ValueError: says how many were asked for.
+    """
+    if isinstance(request.num_clips, bool) or request.num_clips < 1:
+        raise ValueError(f"num_clips: expected at least 1, got {request.num_clips}")
+    tries = max(1, len(request.prompts)) * request.num_clips * request.best_of
+    if tries > MOST_CLIPS:
+        raise ValueError(f"num_clips: expected at most {MOST_CLIPS} clips in all at once, these are {tries}")
+    edit = request.edit
+    if edit is not None and edit.start_time >= 1.0 and request.num_clips * request.best_of > 1:
+        raise ValueError(
+            "strength: at 0 every clip is the source's reconstruction; ask for one clip, or for more strength"
+        )
 
 
 def check_glide_times(request: Request) -> None:

@@ -26,11 +26,12 @@ from pipelines.looping import loop_seconds
 from pipelines.morphing import evened, job_noise
 from pipelines.ranking import best_rows, evidence
 from pipelines.request import AudioOutput, Job, Request, jobs_of
-from pipelines.resources import DEFAULT_BUNDLE, resource
+from pipelines.resources import DEFAULT_BUNDLE, loaded_from, resource
 from pipelines.settling import SHORTEST_SECONDS, settle, started_sampler
 from pipelines.shaping import clip_of, finish, output_of
 from pipelines.styling import StyleReader
-from training.device import choose_device, choose_precision
+from pipelines.words import request_of
+from training.device import choose_device, choose_precision, in_precision
 from vocoder.base import Vocoder, identity, licences_of
 from vocoder.checked import decode_checked
 from vocoder.loading import load_vocoder
@@ -51,6 +52,7 @@ class TextToAudioPipeline:
         device: where to compute.
         precision: of matrix products: auto, float32 or bfloat16.
         licences: of what the model was made from.
+        loaded: from where, by the names of `generate.py`, for whoever makes a clip again.
 
     Raises:
         ValueError: the stages do not belong together.
@@ -65,6 +67,7 @@ class TextToAudioPipeline:
         device: str = "auto",
         precision: str = "auto",
         licences: Sequence[str] = (),
+        loaded: dict[str, Any] | None = None,
     ) -> None:
         check_latents(autoencoder, diffusion)
         check_vocoder(autoencoder.mel, vocoder.mel)
@@ -76,6 +79,7 @@ class TextToAudioPipeline:
         self.defaults = defaults or Defaults(max_seconds=diffusion.max_seconds)
         self.licences = tuple(licences)
         self.style = StyleReader(self.autoencoder, self.diffusion)
+        self.loaded = loaded or {}
 
     @classmethod
     def from_pretrained(
@@ -103,7 +107,8 @@ class TextToAudioPipeline:
         diffusion = LatentDiffusion.from_checkpoint(bundle.stage("latent_diffusion"))
         chosen = load_vocoder(vocoder or str(bundle.stage("vocoder")), autoencoder.mel, vocoder_arguments)
         licences = sorted({*bundle.licences, *licences_of(chosen)})
-        return cls(autoencoder, diffusion, chosen, bundle.defaults, device, precision, licences)
+        loaded = loaded_from(model=path, vocoder=vocoder, vocoder_arguments=vocoder_arguments)
+        return cls(autoencoder, diffusion, chosen, bundle.defaults, device, precision, licences, loaded)
 
     @classmethod
     def from_stages(
@@ -132,7 +137,9 @@ class TextToAudioPipeline:
         second = LatentDiffusion.from_checkpoint(diffusion)
         check_latents(first, second)
         third = load_vocoder(vocoder, first.mel, vocoder_arguments)
-        return cls(first, second, third, None, device, precision, licences_of(first, second, third))
+        files = {"autoencoder": autoencoder, "diffusion": diffusion, "vocoder": vocoder}
+        loaded = loaded_from(**files, vocoder_arguments=vocoder_arguments)
+        return cls(first, second, third, None, device, precision, licences_of(first, second, third), loaded)
 
     @property
     def sample_rate(self) -> int:
@@ -157,17 +164,13 @@ class TextToAudioPipeline:
         Args:
             prompts: one prompt or several.
             on_step: called after every solver step of every batch.
-            settings: the further fields of `Request`.
+            settings: the further fields of `Request`, or the options of `generate.py` under their own names.
 
         Raises:
-            ValueError: a setting out of its range.
+            ValueError: a setting that there is not, or out of its range.
         """
         texts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
-        try:
-            request = Request(prompts=texts, **settings)
-        except TypeError as error:
-            raise ValueError(f"unknown setting ({error})") from error
-        return self.run(request, on_step)
+        return self.run(request_of(texts, settings), on_step)
 
     def run(self, request: Request, on_step: Callable[[int, int], None] | None = None) -> AudioOutput:
         """Generate what a request asks for; see `Request` and `AudioOutput`."""
@@ -279,7 +282,7 @@ class TextToAudioPipeline:
         start, kept, start_time = canvas.rows([job.place for job in jobs]) if canvas else (None, None, 0.0)
         if start is not None and start_time >= 1.0:
             return start
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+        with in_precision(self.device, self.precision):
             condition, negative = conditions_of(self.diffusion, jobs, settings, max(frames))
             sampler = started_sampler(settings, start_time)
             valid = None if min(frames) == max(frames) else torch.tensor(frames)

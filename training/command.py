@@ -7,6 +7,7 @@ It stands below the stages and the chain because both have commands.
 
 import argparse
 import inspect
+import re
 import signal
 import sys
 import warnings
@@ -18,6 +19,8 @@ from jsonargparse import ArgumentError, ArgumentParser
 from training.help import PlainHelp, group_options, shorten_usage
 from training.interrupts import interrupted, noted_interrupts
 
+CONFIG_OPTION = "--config"
+
 
 def run_command(
     function: Callable[..., Any],
@@ -28,6 +31,7 @@ def run_command(
     fixed: Mapping[str, Any] | None = None,
     several: Sequence[str] = (),
     groups: Mapping[str, Sequence[str]] | None = None,
+    config: bool = False,
 ) -> int:
     """Parse the command line, call the function, return the exit code.
 
@@ -40,15 +44,17 @@ def run_command(
         fixed: parameters that are no options, and their values.
         several: parameters that are lists and are given behind one option (`--vocoders a b`), or as positionals.
         groups: titles of the help, each with the parameters below it.
+        config: options may come from a YAML file too.
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=UserWarning)
     fixed = fixed or {}
-    parser = make_parser(function, lists, positionals, program, tuple(fixed), several, groups)
+    parser = make_parser(function, lists, positionals, program, tuple(fixed), several, groups, config)
     with noted_interrupts():
         try:
             given = list(sys.argv[1:] if arguments is None else arguments)
             values = parser.instantiate_classes(parser.parse_args(given)).as_dict()
+            values.pop(CONFIG_OPTION[2:], None)
             result = function(**values, **fixed)
         except KeyboardInterrupt:
             return _stopped()
@@ -82,6 +88,7 @@ def make_parser(
     skip: Sequence[str] = (),
     several: Sequence[str] = (),
     groups: Mapping[str, Sequence[str]] | None = None,
+    config: bool = False,
 ) -> ArgumentParser:
     """The parser behind `run_command`."""
     help_texts = argument_help(function)
@@ -95,15 +102,43 @@ def make_parser(
         parser.add_argument(f"--{name}", action="append", default=None, help=help_texts.get(name))
     for name in (name for name in several if name not in positionals):
         parser.add_argument(f"--{name}", nargs="+", type=str, default=None, help=help_texts.get(name))
+    if config:
+        text = "a YAML file with options under their names; what is said on the command line wins"
+        parser.add_argument(CONFIG_OPTION, action="config", help=text, metavar="PATH")
+        printed = next(action for action in parser._actions if action.dest == "print_config")
+        printed.help, printed.metavar = "print the options as YAML, to keep and to give to --config", ""
     parser.add_function_arguments(function, skip={*lists, *several, *positionals, *skip}, as_group=False)
     shorten_usage(parser)
     group_options(parser, groups or {})
     return parser
 
 
+# How a parser that knows types names them, and what people call them.
+_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "words"}
+
+
+def _wrong_type(text: str) -> str | None:
+    """`strength: expected a number, got 'abc'`, of what a parser says of a value of another type."""
+    found = re.search(r'Parser key "([\w.]+)":', text)
+    given = re.search(r"(?:Got value|Given value): (.*)", text)
+    kinds = re.findall(r"Expected a (<class '\w+'>|typing\.Literal\[[^\]]*\])", text)
+    if not found or not given or not kinds:
+        return None
+    names = [kind.removeprefix("<class '").removesuffix("'>") for kind in kinds]
+    said = [
+        _TYPES.get(name) or " or ".join(part.strip(" '") for part in name[len("typing.Literal[") : -1].split(","))
+        for name in names
+        if name != "NoneType"
+    ]
+    return f"{found[1]}: expected {' or '.join(said)}, got '{given[1].strip()}'" if said else None
+
+
 def one_line(error: BaseException) -> str:
     """The message of an error, without line breaks and without the parser's tips."""
-    text = str(error).split("\ntip:")[0].split("\nTip:")[0]
+    wrong = _wrong_type(str(error))
+    if wrong:
+        return wrong
+    text = re.sub(r'^Parser key "([\w.]+)":', r"\1:", str(error)).split("\ntip:")[0].split("\nTip:")[0]
     return " ".join(part.strip() for part in text.splitlines() if part.strip()) or type(error).__name__
 
 

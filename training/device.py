@@ -45,3 +45,10 @@ def choose_precision(precision: str, device: "torch.device") -> "torch.dtype":
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"precision: expected auto, float32 or bfloat16, got {precision!r}")
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def in_precision(device: "torch.device", precision: "torch.dtype") -> "torch.autocast":
+    """A context in which matrix products have a precision; float32 is no context at all."""
+    import torch
+
+    return torch.autocast(device.type, precision, enabled=precision != torch.float32)

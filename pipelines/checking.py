@@ -1,0 +1,25 @@
+"""What can be refused before any work, and before anything is written or sent."""
+
+from typing import Any
+
+from pipelines.editing import check_source
+from pipelines.request import Request
+from pipelines.text_to_audio import NUMBERS, TextToAudioPipeline
+
+
+def check_before(pipeline: TextToAudioPipeline, request: Request, settings: dict[str, Any]) -> None:
+    """Refuse labels and numbers that the model does not know, and files that it cannot hear.
+
+    Args:
+        pipeline: of the model.
+        request: what is asked for.
+        settings: of `TextToAudioPipeline.settle`.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    numbers = {name: settings[name] for name in NUMBERS if settings[name] is not None}
+    pipeline.diffusion.encode_conditions([""], [request.label], [numbers])
+    pipeline.style(settings)
+    if request.edit is not None:
+        check_source(request.edit, pipeline.autoencoder.mel)
