@@ -52,7 +52,7 @@ class TextToAudioPipeline:
         device: where to compute.
         precision: of matrix products: auto, float32 or bfloat16.
         licences: of what the model was made from.
-        loaded: from where, by the names of `generate.py`, for whoever makes a clip again.
+        loaded: from where, by the names of `generate.py`.
 
     Raises:
         ValueError: the stages do not belong together.
@@ -137,8 +137,8 @@ class TextToAudioPipeline:
         second = LatentDiffusion.from_checkpoint(diffusion)
         check_latents(first, second)
         third = load_vocoder(vocoder, first.mel, vocoder_arguments)
-        files = {"autoencoder": autoencoder, "diffusion": diffusion, "vocoder": vocoder}
-        loaded = loaded_from(**files, vocoder_arguments=vocoder_arguments)
+        loaded = loaded_from(autoencoder=autoencoder, diffusion=diffusion, vocoder=vocoder)
+        loaded |= loaded_from(vocoder_arguments=vocoder_arguments)
         return cls(first, second, third, None, device, precision, licences_of(first, second, third), loaded)
 
     @property
@@ -169,8 +169,7 @@ class TextToAudioPipeline:
         Raises:
             ValueError: a setting that there is not, or out of its range.
         """
-        texts = (prompts,) if isinstance(prompts, str) else tuple(prompts)
-        return self.run(request_of(texts, settings), on_step)
+        return self.run(request_of((prompts,) if isinstance(prompts, str) else prompts, settings), on_step)
 
     def run(self, request: Request, on_step: Callable[[int, int], None] | None = None) -> AudioOutput:
         """Generate what a request asks for; see `Request` and `AudioOutput`."""
@@ -198,8 +197,7 @@ class TextToAudioPipeline:
 
     def one_of(self, jobs: Sequence[Job], row: int, settings: dict[str, Any]) -> AudioOutput:
         """Compute a batch, and give one clip of it; arguments as in `batch`."""
-        waveforms = self.batch(jobs, settings, None, self.canvas(settings))
-        return clip_of(waveforms, jobs, row, settings, self.sample_rate)
+        return clip_of(self.batch(jobs, settings, None, self.canvas(settings)), jobs, row, settings, self.sample_rate)
 
     def run_jobs(
         self, jobs: Sequence[Job], request: Request, on_step: Callable[[int, int], None] | None = None
