@@ -54,7 +54,8 @@ def run_command(
         try:
             given = list(sys.argv[1:] if arguments is None else arguments)
             values = parser.instantiate_classes(parser.parse_args(given)).as_dict()
-            values.pop(CONFIG_OPTION[2:], None)
+            if config:
+                values.pop(CONFIG_OPTION[2:], None)
             result = function(**values, **fixed)
         except KeyboardInterrupt:
             return _stopped()
