@@ -2,6 +2,8 @@
 
     strength     clips move further from the source's reconstruction with every step of --strength
     kept         what --mask keeps differs from the reconstruction by less than 0.05 nats, beyond what hears the seam
+    extend       where --extend_after goes on from a recording that breaks off, a clip changes no more than around 95 %
+                 of its other places
     morph        no step of --morph is longer than three times the median step
     loop         the seam of --loop is no rougher than the 95th percentile of the clip's own changes
     long         around multiples of a window a long clip changes no more than around 95 % of its other places
@@ -12,6 +14,7 @@ Sources are real clips, prompts are captions of them. Distances are mean absolut
 
 import itertools
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +29,7 @@ from rich.table import Table
 from torch import Tensor
 
 from audio.dataset import AudioFolder, Clip, Split
+from audio.files import read_audio, write_audio
 from audio.mel import LogMelSpectrogram
 from evaluation.page import save_json
 from pipelines.clips import check_writable
@@ -39,7 +43,9 @@ from training.command import answer, run_command, say
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 KEPT_NATS, LONGEST_STEP, ROUGHEST = 0.05, 3.0, 1.0
 MASK = (0.45, 0.55)
-MORPH_CLIPS, LOOP_SECONDS, LONG_SECONDS = 9, 2.0, 10.0
+MORPH_CLIPS, LOOP_SECONDS, LONG_SECONDS, EXTENDED_SECONDS = 9, 2.0, 10.0, 1.0
+# Of a source that is gone on from, in its midst: at its end there would be nothing to go on with.
+BROKEN_OFF = 0.4
 # Frames to either side of a border that count as it: a window of the mel, and a little.
 BORDER_FRAMES = 4
 # Nats below the loudest cell of a clip (52 dB): a border at which nothing is louder is not heard.
@@ -114,6 +120,7 @@ def check_control(
     found = [
         Property("strength", check.strengths(bar("strength", sources)), None),
         Property("kept", tuple(check.kept(bar("kept", longest))), KEPT_NATS),
+        Property("extend", tuple(check.extensions(bar("extend", longest))), ROUGHEST),
         Property("morph", tuple(check.morphs(bar("morph", pairs(prompts)))), LONGEST_STEP),
         Property("loop", tuple(check.loops(bar("loop", prompts))), ROUGHEST),
         Property("long", tuple(check.long(bar("long", held))), ROUGHEST),
@@ -182,6 +189,16 @@ class ControlCheck:
             level = torch.cat([(filled - whole)[:, part] for part in sides], dim=1).median() if sides else 0.0
             if sides:
                 yield max(self.distance(whole[:, part] + level, filled[:, part]) for part in sides)
+
+    def extensions(self, sources: Iterable[Clip]) -> Iterator[float]:
+        """Change where a source breaks off and what is made after it begins, over that of the clip."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "broken_off.wav"
+            for clip in sources:
+                seconds = BROKEN_OFF * min(clip.seconds, self.pipeline.defaults.max_seconds)
+                write_audio(path, read_audio(clip.path, self.mel.sample_rate, 0.0, seconds)[0], self.mel.sample_rate)
+                made = self.made(*clip.captions[:1], edit=Edit(path, extend_after=EXTENDED_SECONDS))[0]
+                yield from border_scores(self.log_mel(made), [round(seconds * self.mel.frame_rate)])
 
     def morphs(self, ends: Iterable[tuple[str, str]]) -> Iterator[float]:
         """Longest step over the median step."""

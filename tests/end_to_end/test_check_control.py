@@ -30,7 +30,7 @@ def test_every_promise_is_measured_on_the_bundled_model(folder, tmp_path, capsys
     page = json.loads((tmp_path / "control.json").read_text())
     for name in ("kept", "morph", "loop"):
         assert len(page[name]["values"]) == 2
-    for name in ("strength", "kept", "morph", "loop", "long", "stream"):
+    for name in ("strength", "kept", "extend", "morph", "loop", "long", "stream"):
         assert name in printed.err
         assert len(page[name]["values"]) <= 5
     assert page["strength"]["values"][0] == 0.0
