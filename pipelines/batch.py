@@ -24,9 +24,9 @@ from audio.latents import LatentSpec
 from pipelines.clips import check_writable, clip_name, write_clips
 from pipelines.pitch import parse_pitch
 from pipelines.provenance import NEUTRAL
-from pipelines.request import Job, Request
+from pipelines.request import NUMBERS, Job, Request
 from pipelines.shaping import clip_of
-from pipelines.text_to_audio import BATCH_CLIPS, NUMBERS, TextToAudioPipeline
+from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
 from training.command import answer, run_command, say
 from training.device import Device, Precision
 
@@ -107,7 +107,8 @@ def batch(
     pipeline = TextToAudioPipeline.from_pretrained(model, vocoder, None, device, precision)
     jobs = tuple(jobs_from_rows(rows, pipeline.defaults.seconds if seconds is None else seconds, pipeline))
     request = Request(
-        prompts=tuple(row["prompt"] for row in rows),
+        # One stands for all: of how many there are nothing is decided here.
+        prompts=(rows[0]["prompt"],),
         seconds=max(job.seconds for job in jobs),
         seed=seed,
         negative_prompt=negative_prompt,

@@ -3,8 +3,8 @@
 from typing import Any
 
 from pipelines.editing import check_source
-from pipelines.request import Request
-from pipelines.text_to_audio import NUMBERS, TextToAudioPipeline
+from pipelines.request import Request, asked_numbers
+from pipelines.text_to_audio import TextToAudioPipeline
 
 
 def check_before(pipeline: TextToAudioPipeline, request: Request, settings: dict[str, Any]) -> None:
@@ -18,8 +18,7 @@ def check_before(pipeline: TextToAudioPipeline, request: Request, settings: dict
     Raises:
         ValueError: says what is wrong.
     """
-    numbers = {name: settings[name] for name in NUMBERS if settings[name] is not None}
-    pipeline.diffusion.encode_conditions([""], [request.label], [numbers])
+    pipeline.diffusion.encode_conditions([""], [request.label], [asked_numbers(settings)])
     pipeline.style(settings)
     if request.edit is not None:
         check_source(request.edit, pipeline.autoencoder.mel)

@@ -76,6 +76,11 @@ class Edit:
         return bool(self.extend_before or self.extend_after)
 
     @property
+    def option(self) -> str:
+        """The option that names its files."""
+        return "init_audio" if self.toward is None else "morph"
+
+    @property
     def start_time(self) -> float:
         """Where the solver starts: 0 is noise, 1 the source itself."""
         whole = 1.0 if self.mask or self.extends else DEFAULT_STRENGTH
@@ -87,8 +92,7 @@ class Edit:
         Raises:
             ValueError: an unreadable file, or regions beyond its end.
         """
-        option = "init_audio" if self.toward is None else "morph"
-        own = known_seconds(self.init_audio, option)
+        own = known_seconds(self.init_audio, self.option)
         for start, end in self.mask:
             # A length that was read off a display is rounded; frames are wider than this.
             if end > own + ROUNDED_SECONDS or start >= own:
@@ -96,7 +100,7 @@ class Edit:
                 raise ValueError(
                     f"mask: {start:g}:{end:g} lies beyond the end of '{self.init_audio}', which is at {whole:.3f} s"
                 )
-        longest = own if self.toward is None else max(own, known_seconds(self.toward, option))
+        longest = own if self.toward is None else max(own, known_seconds(self.toward, self.option))
         return self.extend_before + longest + self.extend_after
 
     def to_dict(self) -> dict[str, Any]:
@@ -156,10 +160,9 @@ def check_source(edit: Edit, mel: MelConfig) -> None:
     Raises:
         ValueError: names the file, its length and what is needed.
     """
-    option = "init_audio" if edit.toward is None else "morph"
     for path in (edit.init_audio, edit.toward):
         if path is not None:
-            check_samples(path, round(known_seconds(path, option) * mel.sample_rate), mel, option)
+            check_samples(path, round(known_seconds(path, edit.option) * mel.sample_rate), mel, edit.option)
 
 
 def check_samples(path: Path, samples: int, mel: MelConfig, option: str) -> None:
@@ -219,8 +222,7 @@ def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: Lat
     offset = min(round(edit.extend_before * spec.latent_rate), frames - 1)
 
     def laid(path: Path) -> tuple[Tensor, int]:
-        option = "init_audio" if edit.toward is None else "morph"
-        source = encoded(path, autoencoder, option, goes_on=edit.extend_after > 0.0)
+        source = encoded(path, autoencoder, edit.option, goes_on=edit.extend_after > 0.0)
         length = min(source.shape[-1], frames - offset)
         latents = torch.tensor(spec.silence, device=source.device)[None, :, None].repeat(1, 1, frames)
         latents[..., offset : offset + length] = source[..., :length]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
-from pipelines.options import GROUPS
+from pipelines.options import DEFAULT_MORPH_CLIPS, GROUPS
 from training.command import answer, one_line, run_command, say
 from training.device import Device, Precision
 
@@ -30,7 +30,7 @@ def generate(
     loop: bool = False,
     stereo: float = 0.0,
     morph: list[str] | None = None,
-    morph_clips: int = 8,
+    morph_clips: int = DEFAULT_MORPH_CLIPS,
     pitch: str | None = None,
     loudness: float | None = None,
     brightness: float | None = None,
@@ -146,7 +146,7 @@ def generate(
         stream_out(pipeline, request, stream, watch)
         return
     settings = pipeline.settle(request)
-    clips = len(jobs_of(request, settings, {}))
+    clips = len(jobs_of(request, settings))
     check_before(pipeline, request, settings)
     if watch and request.edit is not None and request.edit.start_time >= 1.0:
         raise ValueError("--watch and --strength 0 contradict each other: no solver runs")

@@ -32,7 +32,7 @@ from pipelines.request import AudioOutput, Job, Request, jobs_of
 from pipelines.settling import sampler_of
 from pipelines.shaping import FADE_SECONDS, PEAK_LIMIT, named_generator
 from pipelines.streaming import StreamingDecoder
-from pipelines.text_to_audio import NUMBERS, TextToAudioPipeline
+from pipelines.text_to_audio import TextToAudioPipeline
 from pipelines.words import request_of
 from training.device import in_precision
 
@@ -74,8 +74,7 @@ def live_job(pipeline: TextToAudioPipeline, request: Request) -> tuple[Job, dict
     settings = {**pipeline.settle(request), "stream": True}
     # Before anything is sent.
     check_before(pipeline, request, settings)
-    numbers = {name: settings[name] for name in NUMBERS if settings[name] is not None}
-    return jobs_of(request, settings, numbers)[0], settings
+    return jobs_of(request, settings)[0], settings
 
 
 def stream(pipeline: TextToAudioPipeline, prompts: str | tuple[str, ...], **settings: Any) -> Iterator[Tensor]:  # noqa: ANN401

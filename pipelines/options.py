@@ -27,10 +27,9 @@ SAME = (
     *("glide", "loop", "stereo", "best_of", "style", "style_strength"),
 )
 # Options that are read from text, or that several make one field of a request.
-READ = (
-    *("pitch", "mix", "glide_at", "guidance_interval", "morph"),
-    *("init_audio", "strength", "mask", "extend_before", "extend_after"),
-)
+EDITS = ("strength", "mask", "extend_before", "extend_after")
+READ = ("pitch", "mix", "glide_at", "guidance_interval", "morph", "init_audio", *EDITS)
+DEFAULT_MORPH_CLIPS = 8
 # The help, from what everyone asks for to what few do.
 GROUPS = {
     "what to make": (
@@ -48,10 +47,7 @@ GROUPS = {
 }
 # Options that only mean something beside another one, and what that is; the last says when it is there.
 NEEDS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], bool]], ...] = (
-    *(
-        (name, "--init_audio FILE", lambda given: "init_audio" in given or "morph" in given)
-        for name in ("strength", "mask", "extend_before", "extend_after")
-    ),
+    *((name, "--init_audio FILE", lambda given: "init_audio" in given or "morph" in given) for name in EDITS),
     ("glide_at", "--glide true", lambda given: "glide" in given),
     ("morph_clips", "--morph", lambda given: "morph" in given),
     ("style_strength", "--style FILE", lambda given: "style" in given),
@@ -95,16 +91,13 @@ def request_from(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 (Request, i
     """
     check_needs(options)
     ends = options["morph"] or ()
-    needed = options["init_audio"] is None and not any(Path(end).suffix for end in ends) and not _prompts(ends)
+    # Seeds need words beside them; prompts are words, and sound files need none.
+    needed = options["init_audio"] is None and all(end.isdecimal() for end in ends)
     prompts = read_prompts(options["prompt"] or [], options["prompts_file"], needed)
     from pipelines.words import request_of
 
     words = {name: options[name] for name in (*SAME, *READ)}
     return request_of(prompts, words | ({"morph_clips": options["morph_clips"]} if options["morph"] else {}))
-
-
-def _prompts(ends: Sequence[str]) -> bool:
-    return bool(ends) and not all(end.isdecimal() for end in ends)
 
 
 def once_more(options: Mapping[str, Any]) -> None:

@@ -10,6 +10,8 @@ from torch import Tensor
 from latent_diffusion.solvers import Spacing
 from pipelines.editing import Edit
 
+NUMBERS = ("pitch", "loudness", "brightness")
+
 
 @dataclass(frozen=True)
 class Request:
@@ -131,14 +133,19 @@ class AudioOutput:
     rows: tuple[int, ...] = ()
 
 
-def jobs_of(request: Request, settings: Mapping[str, Any], numbers: Mapping[str, float]) -> list[Job]:
+def asked_numbers(settings: Mapping[str, Any]) -> dict[str, float]:
+    """Pitch, loudness and brightness of settled settings, where they are asked for."""
+    return {name: settings[name] for name in NUMBERS if settings[name] is not None}
+
+
+def jobs_of(request: Request, settings: Mapping[str, Any]) -> list[Job]:
     """The clips to make: each prompt `num_clips` times `best_of` times, all prompts together, or those of a morph.
 
     Args:
         request: what is asked for.
         settings: of `settle`.
-        numbers: pitch, loudness, brightness, where they are given.
     """
+    numbers = asked_numbers(settings)
     if request.morph_clips:
         parts = request.prompts if len(request.prompts) == 2 else ()
         places = [number / (request.morph_clips - 1) for number in range(request.morph_clips)]

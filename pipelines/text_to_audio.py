@@ -38,7 +38,6 @@ from vocoder.loading import load_vocoder
 
 BATCH_CLIPS = 16
 # Conditions that a request gives as numbers, beside the length.
-NUMBERS = ("pitch", "loudness", "brightness")
 
 
 class TextToAudioPipeline:
@@ -174,7 +173,7 @@ class TextToAudioPipeline:
     def run(self, request: Request, on_step: Callable[[int, int], None] | None = None) -> AudioOutput:
         """Generate what a request asks for; see `Request` and `AudioOutput`."""
         settings = self.settle(request)
-        jobs = jobs_of(request, settings, {name: settings[name] for name in NUMBERS if settings[name] is not None})
+        jobs = jobs_of(request, settings)
         canvas = self.canvas(settings)
         if settings["morph_clips"]:
             heard, white = torch.tensor(self.diffusion.spec.gains or 1.0)[..., None], self.diffusion.spec.whiten

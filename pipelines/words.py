@@ -10,11 +10,10 @@ from typing import Any
 
 from pipelines.editing import Edit
 from pipelines.morphing import morph_kind
+from pipelines.options import DEFAULT_MORPH_CLIPS, EDITS
 from pipelines.pitch import parse_pitch
 from pipelines.request import Request
 
-EDITS = ("strength", "mask", "extend_before", "extend_after")
-DEFAULT_MORPH_CLIPS = 8
 FIELDS = tuple(field.name for field in fields(Request))
 
 

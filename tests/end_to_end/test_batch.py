@@ -82,6 +82,12 @@ def test_what_is_there_is_not_made_again_and_what_is_missing_is(small_bundle, ta
     assert np.abs(again[gone.name] - first[gone.name]).max() < 2e-3
 
 
+def test_a_table_may_be_longer_than_what_is_made_at_once(small_bundle, table, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("pipelines.settling.MOST_CLIPS", 2)
+    assert run(small_bundle, table, tmp_path / "out") == 0
+    assert len(clips(tmp_path / "out")) > 2
+
+
 def test_a_clip_of_a_batch_is_made_again_from_its_own_file(small_bundle, table, tmp_path, capsys) -> None:
     out = tmp_path / "out"
     assert run(small_bundle, table, out) == 0

@@ -20,7 +20,7 @@ def pipeline() -> TextToAudioPipeline:
 def test_the_judge_tells_what_a_clip_was_made_for(pipeline) -> None:
     """Each prompt's clips are explained better by it than by any other of the prompts."""
     settings = pipeline.settle(Request(prompts=PROMPTS, num_clips=3, **SETTINGS))
-    jobs = jobs_of(Request(prompts=PROMPTS, num_clips=3), settings, {})
+    jobs = jobs_of(Request(prompts=PROMPTS, num_clips=3), settings)
     latents = pipeline.latents(jobs, settings)
     table = []
     for prompt in PROMPTS:

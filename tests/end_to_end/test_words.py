@@ -66,6 +66,9 @@ def test_the_same_words_in_python_and_yaml(words, bell, small_bundle, tmp_path, 
     line = [soundfile.read(path)[0] for path in capsys.readouterr().out.split()]
     (tmp_path / "words.yaml").write_text(yaml.safe_dump({**words, "seed": 3, "plot": False, "device": "cpu"}))
     config = ["--config", str(tmp_path / "words.yaml")]
+    # What is printed of it is the same file once more, with all that was left out.
+    assert main([*config, "--print_config"]) == 0
+    (tmp_path / "words.yaml").write_text(capsys.readouterr().out)
     assert main([*config, *model, "--out", str(tmp_path / "yaml")]) == 0
     written = [soundfile.read(path)[0] for path in capsys.readouterr().out.split()]
     pipe = TextToAudioPipeline.from_pretrained(small_bundle, device="cpu")
