@@ -1,13 +1,13 @@
 """`python -m autoencoder.encode`: a folder of audio becomes one latent file, once.
 
-Every clip is written several times: whole at its own level, then at random gains, long ones as random crops too. Each
-is followed by silence for as long as the encoder can see, so that beyond it the latent of silence goes on seamlessly.
+Every clip is written several times: whole at its own level, then at random gains, long ones as random crops too, and
+where asked played faster or slower, its captions and numbers with it. Each is followed by silence for as long as the
+encoder can see, so that beyond it the latent of silence goes on seamlessly.
 """
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from audio.dataset import AudioFolder, Clip
+from audio.dataset import AudioFolder
 from audio.files import file_hash, read_audio
-from audio.latents import LatentClip, LatentFile, LatentSpec
+from audio.latents import LatentFile, LatentSpec
 from audio.mel import LogMelSpectrogram
+from audio.transposing import transposed as play
 from autoencoder.model import MelVAE
 from autoencoder.parts import Encoded, EncodedParts
+from autoencoder.pieces import Piece, pieces_of, row_of, transposed_pieces
 from training.command import answer, run_command, say
 from training.device import Device, choose_device
 
@@ -43,6 +45,8 @@ def encode(
     max_seconds: float = 4.0,
     variants: int = 3,
     gain_db: float = -15.0,
+    transposed: int = 0,
+    transpose: int = 2,
     device: Device = "auto",
     seed: int = 0,
 ) -> None:
@@ -55,6 +59,8 @@ def encode(
         max_seconds: longest piece of a clip that is encoded.
         variants: how often each training clip is encoded; the first time whole and at its own level.
         gain_db: lowest random gain of the further variants, in dB.
+        transposed: how often more each training clip is encoded, played faster or slower.
+        transpose: semitones by which these are moved, at most; whole ones, so that captions can name their notes.
         device: where to compute.
         seed: of crops and gains.
 
@@ -66,6 +72,8 @@ def encode(
             "expected max_seconds 0.1 to 600, variants >= 1 and gain_db -60 to 0, "
             f"got {max_seconds}, {variants}, {gain_db}"
         )
+    if transposed < 0 or not 1 <= transpose <= 12:
+        raise ValueError(f"expected transposed >= 0 and transpose 1 to 12 semitones, got {transposed}, {transpose}")
     network = MelVAE.from_checkpoint(checkpoint)
     folder = AudioFolder.scan(audio)
     say(folder.report())
@@ -74,8 +82,10 @@ def encode(
     place = choose_device(device)
     encoder = _Encoder(network.to(place), place)
     options = {"max_seconds": max_seconds, "variants": variants, "gain_db": gain_db, "seed": seed}
+    options |= {"transposed": transposed, "transpose": transpose}
     parts = EncodedParts(out.with_name(f"{out.name}.parts"), _plan(checkpoint, folder, place, options))
-    pieces = list(_pieces(folder, max_seconds, variants, gain_db, seed))
+    pieces = list(pieces_of(folder, max_seconds, variants, gain_db, seed))
+    pieces += transposed_pieces(folder, max_seconds, transposed, transpose, seed)
     with parts.held():
         encoded = _encoded(pieces, encoder, parts)
         file = _latent_file(network, encoder.silence(), pieces, encoded, folder)
@@ -101,7 +111,7 @@ def _plan(checkpoint: Path, folder: AudioFolder, place: torch.device, options: d
     }
 
 
-def _forecast(pieces: Sequence["_Piece"], encoder: "_Encoder") -> str:
+def _forecast(pieces: Sequence[Piece], encoder: "_Encoder") -> str:
     """How much there is to do, how long it takes and what disk it needs, from one timed piece."""
     rate = encoder.network.mel.frame_rate / encoder.factor
     # Behind each clip the encoder looks at silence: for its own tail, and for the reach of that.
@@ -121,7 +131,7 @@ def _forecast(pieces: Sequence["_Piece"], encoder: "_Encoder") -> str:
     )
 
 
-def _encoded(pieces: Sequence["_Piece"], encoder: "_Encoder", parts: EncodedParts) -> list[Encoded]:
+def _encoded(pieces: Sequence[Piece], encoder: "_Encoder", parts: EncodedParts) -> list[Encoded]:
     """Posteriors of all pieces; what an earlier run has finished is read, not done again."""
     chosen = {start // PART_PIECES: pieces[start : start + PART_PIECES] for start in range(0, len(pieces), PART_PIECES)}
     missing = [number for number in chosen if not parts.done(number)]
@@ -138,30 +148,6 @@ def _encoded(pieces: Sequence["_Piece"], encoder: "_Encoder", parts: EncodedPart
                 progress.advance(bar)
             parts.save(number, part)
     return [row for number in chosen for row in parts.load(number)]
-
-
-class _Piece:
-    """A crop of a clip at a gain."""
-
-    def __init__(self, clip: Clip, start: float, seconds: float, gain_db: float) -> None:
-        self.clip = clip
-        self.start = start
-        self.seconds = seconds
-        self.gain_db = gain_db
-
-
-def _pieces(folder: AudioFolder, max_seconds: float, variants: int, gain_db: float, seed: int) -> Iterator[_Piece]:
-    draw = np.random.default_rng(seed)
-    for clip in folder.clips:
-        if clip.split == "test":
-            continue
-        seconds = min(clip.seconds, max_seconds)
-        yield _Piece(clip, 0.0, seconds, 0.0)
-        for _ in range(variants - 1 if clip.split == "train" else 0):
-            spare = clip.seconds - seconds
-            yield _Piece(
-                clip, float(draw.uniform(0, spare)) if spare > 0.1 else 0.0, seconds, draw.uniform(gain_db, 0.0)
-            )
 
 
 class _Encoder:
@@ -181,10 +167,11 @@ class _Encoder:
         posterior = self.network.encode(self.front_end(waveform[None].to(self.device)))
         return posterior.mean[0].cpu(), posterior.std[0].cpu()
 
-    def __call__(self, piece: _Piece) -> Encoded:
+    def __call__(self, piece: Piece) -> Encoded:
         """Posterior of a piece and its tail."""
         mel = self.network.mel
-        waveform, _ = read_audio(piece.clip.path, mel.sample_rate, piece.start, piece.seconds)
+        waveform, _ = read_audio(piece.clip.path, mel.sample_rate, piece.start, piece.read_seconds)
+        waveform = play(waveform, piece.speed)
         signal = torch.from_numpy(waveform * np.float32(10.0 ** (piece.gain_db / 20.0)))
         inside = -(-len(signal) // (mel.hop_length * self.factor))
         frames = inside + self.tail
@@ -202,14 +189,14 @@ class _Encoder:
 def _latent_file(
     network: MelVAE,
     silence: Tensor,
-    pieces: Sequence[_Piece],
+    pieces: Sequence[Piece],
     encoded: Sequence[Encoded],
     folder: AudioFolder,
 ) -> LatentFile:
     """All pieces end to end; statistics of the frames inside the training clips, the posterior's spread included."""
     rows, kept, start = [], [], 0
     for piece, row in zip(pieces, encoded, strict=True):
-        rows.append(_row(piece, folder.root, start, row.mean.shape[1]))
+        rows.append(row_of(piece, folder.root, start, row.mean.shape[1]))
         start += row.mean.shape[1]
         if piece.clip.split == "train":
             kept.append((row.mean[:, : row.inside].double(), row.std[:, : row.inside].double()))
@@ -260,23 +247,6 @@ def channel_gains(network: MelVAE, means: Sequence[Tensor], std: Tensor) -> Tens
         moved[0, channel] += GAIN_STEP * size * signs.to(latents)
         gains.append((network.decode(moved) - plain).square().mean().sqrt() / GAIN_STEP)
     return torch.stack(gains).clamp(min=1e-6).cpu()
-
-
-def _row(piece: _Piece, root: Path, first: int, frames: int) -> LatentClip:
-    clip = replace(piece.clip, loudness=piece.clip.loudness + piece.gain_db, seconds=piece.seconds)
-    return LatentClip(
-        start=first,
-        frames=frames,
-        captions=clip.captions,
-        numbers=clip.numbers,
-        label=clip.label,
-        family=clip.family,
-        source=clip.source,
-        rendered=clip.rendered,
-        split=clip.split,
-        file_name=str(clip.path.relative_to(root)),
-        gain_db=piece.gain_db,
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:

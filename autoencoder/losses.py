@@ -1,21 +1,25 @@
 """What the VAE is asked for, as functions and weights: an ablation is a YAML diff.
 
-    loss = l1 |x' - x| + mse (x' - x)^2 + perceptual P(x', x) + steady S(x', x) + kl KL    (means per element, in nats)
+    loss = l1 |x' - x| + mse (x' - x)^2 + perceptual P(x', x) + steady S(x', x) + attack A(x', x) + kl KL
 
-The weight of the KL is per element too: published weights are not comparable because their reductions differ.
+All are means per element, in nats. So is the KL: published weights are not comparable because their reductions differ.
 """
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool1d, avg_pool2d
+from torch.nn.functional import avg_pool1d, avg_pool2d, max_pool1d, pad
 
 from autoencoder.model import Posterior
 
 PADDING_WEIGHT = 0.1
 # 93 and 186 ms at 86 frames a second: below and about the time in which a low note's pitch is heard.
 STEADY_FRAMES = (8, 16)
+# Nats by which loudness must rise within a frame to be an attack at all (6 dB), and to be one entirely (18 dB).
+ATTACK_RISE = (0.7, 2.1)
+# Frames on either side that belong to an attack: a window of the mel overlaps three others.
+ATTACK_FRAMES = 3
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class MelVAELoss:
         mse: mean squared log-mel difference.
         perceptual: `multi_scale_log_mel`.
         steady: `steady_log_mel`.
+        attack: `attack_log_mel`.
         kl: divergence of the posterior from N(0, 1), in nats per latent number.
     """
 
@@ -34,6 +39,7 @@ class MelVAELoss:
     mse: float = 0.0
     perceptual: float = 0.5
     steady: float = 0.0
+    attack: float = 0.0
     kl: float = 0.003
 
 
@@ -99,6 +105,31 @@ def steady_log_mel(estimate: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     return total
 
 
+def attack_weights(target: Tensor) -> Tensor:
+    """Which frames belong to an attack, `(batch, 1, frames)`, from 0 to 1; a crop may begin loud without one."""
+    loudness = target.exp().mean(dim=1, keepdim=True).clamp(min=1e-8).log()
+    low, high = ATTACK_RISE
+    rising = ((pad(loudness.diff(), (1, 0)) - low) / (high - low)).clamp(0.0, 1.0)
+    return max_pool1d(rising, 2 * ATTACK_FRAMES + 1, 1, ATTACK_FRAMES)
+
+
+def attack_log_mel(estimate: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """What is wrong around attacks: bin by bin, louder parts first, and in the loudness of whole frames.
+
+    Attacks are a few frames of a clip, so a mean over all frames hardly asks for them, and a vocoder takes the slope
+    of an attack from how loud neighbouring frames are.
+
+    Args:
+        estimate: `(batch, n_mels, frames)`, nats.
+        target: the same shape.
+        weights: `(batch, 1, frames)`.
+    """
+    inside = weights * attack_weights(target)
+    difference = estimate - target
+    loudness = torch.logsumexp(estimate, dim=1, keepdim=True) - torch.logsumexp(target, dim=1, keepdim=True)
+    return weighted_mean_full(difference, audibility(target, inside)) + weighted_mean_full(loudness, inside)
+
+
 def weighted_mean_full(values: Tensor, weights: Tensor) -> Tensor:
     """Mean of absolute values with one weight per element."""
     return (values.abs() * weights).sum() / weights.sum().clamp(min=1e-8)
@@ -125,6 +156,8 @@ def vae_loss(
         terms["perceptual"] = multi_scale_log_mel(estimate, target, weights)
     if loss.steady:
         terms["steady"] = steady_log_mel(estimate, target, weights)
+    if loss.attack:
+        terms["attack"] = attack_log_mel(estimate, target, weights)
     total = torch.stack([getattr(loss, name) * value for name, value in terms.items()]).sum()
     return total, terms
 

@@ -1,5 +1,6 @@
 """Training of the mel VAE."""
 
+import math
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,29 @@ from training.schedule import OptimiserConfig, ScheduleConfig
 
 # Of the training data, for the principal components at the start: 1,600 crops are 50,000 blocks.
 MEASURED_BATCHES = 100
+MOST_EQUALISER_DB = 24.0
+# Waves over all bins that a random equaliser is made of.
+EQUALISER_WAVES = 4
+NATS_PER_DB = math.log(10.0) / 20.0
+
+
+def equalised(log_mel: Tensor, floor: float, most_db: float) -> Tensor:
+    """Each row as through a smooth random filter; silence stays silence.
+
+    A few recordings of an instrument have a few spectral envelopes, and a network remembers them.
+
+    Args:
+        log_mel: `(batch, n_mels, frames)`.
+        floor: of the log-mel: what lies at it stays there.
+        most_db: of lift or loss.
+    """
+    batch, bins = log_mel.shape[:2]
+    waves = torch.arange(1, EQUALISER_WAVES + 1) / 2.0
+    strength = torch.randn(batch, EQUALISER_WAVES, 1) / waves[:, None]
+    phase = 2.0 * math.pi * torch.rand(batch, EQUALISER_WAVES, 1)
+    curve = (strength * torch.sin(2.0 * math.pi * waves[:, None] * torch.arange(bins) / bins + phase)).sum(dim=1)
+    curve = most_db * NATS_PER_DB * torch.rand(batch, 1) * curve / curve.abs().amax(dim=1, keepdim=True)
+    return torch.where(log_mel > floor, (log_mel + curve.to(log_mel)[..., None]).clamp(min=floor), log_mel)
 
 
 class MelVAETraining(StageTraining):
@@ -32,6 +56,7 @@ class MelVAETraining(StageTraining):
         schedule: of the learning rate.
         init_from: a checkpoint or released stage to start from.
         freeze_encoder: train the decoder alone, so that latents stay valid.
+        equaliser_db: most by which a smooth random curve over the bins lifts or lowers the mels of training.
     """
 
     kind = "autoencoder"
@@ -49,11 +74,15 @@ class MelVAETraining(StageTraining):
         schedule: ScheduleConfig = ScheduleConfig(),  # noqa: B008
         init_from: Path | None = None,
         freeze_encoder: bool = False,
+        equaliser_db: float = 0.0,
     ) -> None:
         super().__init__(optimiser, schedule, init_from)
         self.model = MelVAE(mel, vae)
         self.loss = loss
         self.freeze_encoder = freeze_encoder
+        if not 0.0 <= equaliser_db <= MOST_EQUALISER_DB:
+            raise ValueError(f"model.equaliser_db: expected 0 to {MOST_EQUALISER_DB:g}, got {equaliser_db}")
+        self.equaliser_db = equaliser_db
         self.front_end = LogMelSpectrogram(mel)
         self.warm_start()
         self.model.encoder.requires_grad_(not freeze_encoder)
@@ -90,6 +119,8 @@ class MelVAETraining(StageTraining):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """One batch of crops."""
         log_mel, valid_frames = self._mel(batch)
+        if self.equaliser_db:
+            log_mel = equalised(log_mel, self.model.mel.log_mel_floor, self.equaliser_db)
         estimate, posterior = self.model(log_mel)
         weights = frame_weights(valid_frames, log_mel.shape[-1])
         total, terms = vae_loss(estimate, log_mel, posterior, weights, self.loss)

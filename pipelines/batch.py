@@ -21,8 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from audio.files import write_aside
 from audio.latents import LatentSpec
+from audio.notes import parse_pitch
 from pipelines.clips import check_writable, clip_name, write_clips
-from pipelines.pitch import parse_pitch
 from pipelines.provenance import NEUTRAL
 from pipelines.request import NUMBERS, Job, Request
 from pipelines.shaping import clip_of

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from audio.notes import named_pitch
 from latent_diffusion.conditioning import Condition
 from latent_diffusion.guidance import Mixture
 from latent_diffusion.model import LatentDiffusion
-from pipelines.pitch import named_pitch
 from pipelines.request import Job
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from audio.dataset import METADATA_NAME, Clip
 from audio.files import write_aside, write_audio
-from pipelines.pitch import named_pitch
+from audio.notes import named_pitch
 from pipelines.request import Job, Request
 from pipelines.settling import SHORTEST_SECONDS
 from pipelines.text_to_audio import TextToAudioPipeline

@@ -9,9 +9,9 @@ from rich.progress import Progress as Bar
 
 from audio.dataset import AudioFolder
 from audio.files import audio_rate
+from audio.notes import named_pitch
 from evaluation.measurements import Subject
 from pipelines.counterparts import make_counterparts
-from pipelines.pitch import named_pitch
 from pipelines.reference import Reference
 from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import say

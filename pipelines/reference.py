@@ -21,13 +21,13 @@ from torch import Tensor
 from audio.cache import default_cache
 from audio.dataset import AudioFolder, Clip, Split
 from audio.files import audio_rate, read_audio, resample, write_aside, write_audio
+from audio.notes import named_pitch
 from evaluation.adherence import FEWEST_CLIPS, AdherenceJudge
 from evaluation.classifier import PICTURE, PICTURE_SECONDS, Classifier, ClassifierNetwork, picture, train_classifier
 from evaluation.measurements import Ears, Measurements, Subject
 from evaluation.prompt_scores import LEAST_OVER_CHANCE, LEAST_REAL_ACCURACY, by_family, trusted_accuracy
 from latent_diffusion.text import CaptionTable, text_encoder
 from pipelines.counterparts import counterpart_prompt
-from pipelines.pitch import named_pitch
 
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
 FEWEST_IN_CLASS = 20

@@ -8,10 +8,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from audio.notes import parse_pitch
 from pipelines.editing import Edit
 from pipelines.morphing import morph_kind
 from pipelines.options import DEFAULT_MORPH_CLIPS, EDITS
-from pipelines.pitch import parse_pitch
 from pipelines.request import Request
 
 FIELDS = tuple(field.name for field in fields(Request))

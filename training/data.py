@@ -17,10 +17,13 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from audio.balance import balanced_weights
 from audio.dataset import AudioFolder, Clip
 from audio.files import read_audio
+from audio.transposing import MOST_SEMITONES, speed_of, transposed
 
 SeededIndex = tuple[int, int]
 # Seconds of silence before a clip's beginning, at most.
 LONGEST_LEAD = 0.05
+# Share of the crops that are played at another speed, where any are.
+TRANSPOSED = 0.5
 
 
 class StepSampler(Sampler[SeededIndex]):
@@ -62,6 +65,7 @@ class AudioSegments(Dataset[dict[str, Tensor]]):
         gain_db: range of the random gain; (0, 0) is none.
         random_crop: a crop anywhere in long clips; otherwise their beginning.
         beginnings: how often a random crop is the clip's beginning, after up to 50 ms of silence.
+        transpose: semitones by which half of the random crops are played faster or slower, at most.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class AudioSegments(Dataset[dict[str, Tensor]]):
         gain_db: tuple[float, float] = (0.0, 0.0),
         random_crop: bool = True,
         beginnings: float = 0.0,
+        transpose: float = 0.0,
     ) -> None:
         self.clips = clips
         self.sample_rate = sample_rate
@@ -79,6 +84,7 @@ class AudioSegments(Dataset[dict[str, Tensor]]):
         self.gain_db = gain_db
         self.random_crop = random_crop
         self.beginnings = beginnings
+        self.transpose = transpose
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -87,14 +93,17 @@ class AudioSegments(Dataset[dict[str, Tensor]]):
         index, seed = item if isinstance(item, tuple) else (item, 0)
         draw = np.random.default_rng(seed)
         clip = self.clips[index]
-        seconds = self.segment_samples / self.sample_rate
+        speed = speed_of(0.0)
+        if self.random_crop and self.transpose and draw.uniform() < TRANSPOSED:
+            speed = speed_of(float(draw.uniform(-self.transpose, self.transpose)))
+        seconds = float(speed) * self.segment_samples / self.sample_rate
         spare = clip.seconds - seconds if self.random_crop else 0.0
         start = float(draw.uniform(0.0, spare)) if spare > 0.0 else 0.0
         silence = 0
         if self.random_crop and self.beginnings and draw.uniform() < self.beginnings:
             start, silence = 0.0, round(float(draw.uniform(0.0, LONGEST_LEAD)) * self.sample_rate)
         waveform, _ = read_audio(clip.path, self.sample_rate, start, seconds)
-        waveform = np.pad(waveform, (silence, 0))[: self.segment_samples] * np.float32(
+        waveform = np.pad(transposed(waveform, speed), (silence, 0))[: self.segment_samples] * np.float32(
             10.0 ** (draw.uniform(*self.gain_db) / 20.0)
         )
         result = torch.zeros(self.segment_samples)
@@ -163,6 +172,8 @@ class AudioData(StageData):
         workers: loader processes.
         seed: of the order of batches.
         beginnings: how often a training crop is the beginning of its clip, after up to 50 ms of silence.
+        transpose: semitones by which half of the training crops are played faster or slower, at most: a stage hears
+            more notes than were recorded.
     """
 
     def __init__(
@@ -179,10 +190,13 @@ class AudioData(StageData):
         workers: int = 0,
         seed: int = 0,
         beginnings: float = 0.0,
+        transpose: float = 0.0,
     ) -> None:
         super().__init__(batch_size, steps_per_epoch, workers, seed)
         if not 0.0 <= beginnings <= 1.0:
             raise ValueError(f"data.beginnings: expected 0 to 1, got {beginnings}")
+        if not 0.0 <= transpose <= MOST_SEMITONES:
+            raise ValueError(f"data.transpose: expected 0 to {MOST_SEMITONES:g} semitones, got {transpose}")
         if not 0.0 < segment_seconds < 60.0 or not 0.0 < validation_seconds < 60.0:
             raise ValueError(
                 "data: expected segment_seconds and validation_seconds between 0 and 60, "
@@ -196,6 +210,7 @@ class AudioData(StageData):
         self.gain_db = gain_db
         self.balance = balance
         self.beginnings = beginnings
+        self.transpose = transpose
         self.audio: AudioFolder | None = None
 
     def setup(self, stage: str) -> None:
@@ -235,4 +250,4 @@ class AudioData(StageData):
         self, clips: Sequence[Clip], samples: int, gain_db: tuple[float, float], random_crop: bool
     ) -> Dataset[dict[str, Tensor]]:
         """Crops of clips; a subclass may add to them."""
-        return AudioSegments(clips, self.sample_rate, samples, gain_db, random_crop, self.beginnings)
+        return AudioSegments(clips, self.sample_rate, samples, gain_db, random_crop, self.beginnings, self.transpose)

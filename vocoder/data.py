@@ -30,6 +30,7 @@ class VocoderData(AudioData):
         beginnings: how often a training crop is the beginning of its clip, after up to 50 ms of silence (none before
             exported mels, which are of whole clips).
         mels: folder written by `python -m pipelines.export_mels`; batches then hold these mels too, as `log_mel`.
+        transpose: semitones by which half of the training crops are played faster or slower, at most; not with mels.
     """
 
     def __init__(
@@ -47,7 +48,10 @@ class VocoderData(AudioData):
         seed: int = 0,
         beginnings: float = 0.0,
         mels: Path | None = None,
+        transpose: float = 0.0,
     ) -> None:
+        if mels and transpose:
+            raise ValueError("data.mels and data.transpose contradict each other: mels are of sounds as recorded")
         super().__init__(
             folder,
             sample_rate,
@@ -61,6 +65,7 @@ class VocoderData(AudioData):
             workers,
             seed,
             beginnings,
+            transpose,
         )
         self.mels = Path(mels) if mels else None
         self.pairs: MelPairs | None = None

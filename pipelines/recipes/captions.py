@@ -6,12 +6,12 @@ clip's name, so a clip always gets the same captions.
 
 import random
 
+from audio.notes import SHARPS
 from pipelines.recipes.clips import STRUCK_FAMILIES, Clip
 from pipelines.recipes.paraphrases import paraphrases
 
 MOST = 8
 FEWEST = 4
-SHARPS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 FLATS = {1: "Db", 3: "Eb", 6: "Gb", 8: "Ab", 10: "Bb"}
 SPOKEN = {1: "C sharp", 3: "E flat", 6: "F sharp", 8: "A flat", 10: "B flat"}
 LOW_PITCH, HIGH_PITCH = 45, 78

@@ -1,8 +1,12 @@
 """Encoding a folder: what a kill leaves is used, and the latent file is the same as without the kill."""
 
+import json
+import math
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pytest
 import soundfile
 import torch
 
@@ -102,3 +106,46 @@ def test_encoded_folders_tell_the_gains(sonic_pi_folder, stage_files, tmp_path, 
     gains = LatentFile.load(tmp_path / "latents.safetensors").spec.gains
     assert len(gains) == 8
     assert min(gains) > 1e-4
+
+
+def test_transposed_clips_are_written_with_their_captions_and_numbers(stage_files, tmp_path, monkeypatch) -> None:
+    folder, rate = tmp_path / "audio", 44100
+    folder.mkdir()
+    rows = []
+    for number in range(4):
+        tone = 0.5 * np.sin(2.0 * np.pi * 440.0 * np.arange(rate // 4) / rate)
+        soundfile.write(folder / f"{number}.wav", tone, rate)
+        rows.append({"file_name": f"{number}.wav", "text": ["a horn, A4"], "pitch": 69.0, "recording": str(number)})
+    (folder / "metadata.jsonl").write_text("".join(json.dumps({**row, "split": "train"}) + "\n" for row in rows))
+    out = tmp_path / "latents.safetensors"
+    run(monkeypatch, stage_files, folder, out, 10**9, "--transposed", "2", "--transpose", "3")
+    file = LatentFile.load(out)
+    own = [clip for clip in file.clips if clip.captions == ("a horn, A4",)]
+    moved = [clip for clip in file.clips if clip not in own]
+    # One clip is of the validation split, which is encoded once and as it is.
+    assert (len(own), len(moved)) == (2 * 3 + 1, 2 * 3)
+    for clip in moved:
+        semitones = clip.numbers["pitch"] - 69.0
+        speed = 2.0 ** (semitones / 12.0)
+        assert 1.0 <= abs(semitones) <= 3.0
+        assert clip.captions == (f"a horn, {moved_name(semitones)}",)
+        assert clip.numbers["seconds"] == pytest.approx(0.25 / speed, rel=2e-3)
+        assert clip.numbers["brightness"] == pytest.approx(own[0].numbers["brightness"] * speed, rel=2e-3)
+        assert clip.gain_db == 0.0
+        # What is encoded is as long as what is said of it, and another sound than at its own pitch.
+        assert clip.sound_frames(file.spec.latent_rate) == math.ceil(clip.numbers["seconds"] * file.spec.latent_rate)
+        latents = [file.mean[:, at.start + 2 : at.start + 6].float() for at in (own[0], clip)]
+        assert float((latents[0] - latents[1]).abs().mean()) > 1e-3
+    for name in {clip.file_name for clip in moved}:
+        assert len({clip.numbers["pitch"] for clip in moved if clip.file_name == name}) == 2
+
+
+def moved_name(semitones: float) -> str:
+    return {-3: "F#4", -2: "G4", -1: "G#4", 1: "A#4", 2: "B4", 3: "C5"}[round(semitones)]
+
+
+def test_transpositions_that_cannot_be_are_refused(stage_files, tmp_path, sonic_pi_folder, capsys) -> None:
+    words = ["--checkpoint", str(stage_files["autoencoder"]), "--audio", str(sonic_pi_folder)]
+    words += ["--out", str(tmp_path / "latents.safetensors")]
+    assert encode.main([*words, "--transposed", "1", "--transpose", "40"]) == 2
+    assert "expected transposed >= 0 and transpose 1 to 12 semitones, got 1, 40" in capsys.readouterr().err

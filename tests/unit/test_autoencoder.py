@@ -6,8 +6,18 @@ import pytest
 import torch
 
 from audio.mel import LogMelSpectrogram, MelConfig
-from autoencoder.losses import MelVAELoss, frame_weights, log_mel_error, multi_scale_log_mel, steady_log_mel, vae_loss
+from autoencoder.losses import (
+    MelVAELoss,
+    attack_log_mel,
+    attack_weights,
+    frame_weights,
+    log_mel_error,
+    multi_scale_log_mel,
+    steady_log_mel,
+    vae_loss,
+)
 from autoencoder.model import MelVAE, MelVAEConfig, Posterior
+from autoencoder.training import NATS_PER_DB, MelVAETraining, equalised
 
 
 @pytest.fixture
@@ -118,6 +128,29 @@ def test_the_steady_loss_hears_what_lasts_and_not_what_scatters() -> None:
     assert float(terms["steady"]) == pytest.approx(1.0, abs=1e-4)
 
 
+def test_the_attack_loss_hears_attacks_and_nothing_else() -> None:
+    target = torch.full((1, 4, 64), -8.0)
+    target[..., 30:] = 0.0
+    weights = frame_weights(torch.tensor([64]), 64)
+    assert attack_weights(target).flatten().nonzero().flatten().tolist() == [27, 28, 29, 30, 31, 32, 33]
+    elsewhere, there = target.clone(), target.clone()
+    elsewhere[..., :20] += 1.0
+    elsewhere[..., 40:] += 1.0
+    there[..., 30:34] += 1.0
+    assert float(attack_log_mel(elsewhere, target, weights)) == 0.0
+    assert float(attack_log_mel(there, target, weights)) > 1.0
+    smeared = target.clone()
+    smeared[..., 29] = -3.0
+    assert float(attack_log_mel(smeared, target, weights)) > 0.5
+    _, terms = vae_loss(there, target, Posterior(target, target), weights, MelVAELoss(attack=1.0))
+    assert float(terms["attack"]) == pytest.approx(float(attack_log_mel(there, target, weights)))
+
+
+def test_an_attack_loss_without_an_attack_is_nothing() -> None:
+    target = torch.full((1, 4, 64), -11.5)
+    assert float(attack_log_mel(target + 1.0, target, torch.ones(1, 1, 64))) == 0.0
+
+
 def test_the_perceptual_loss_hears_a_blurred_attack_that_l1_hardly_sees() -> None:
     target = torch.full((1, 128, 32), -8.0)
     target[..., 16:] = 0.0
@@ -150,3 +183,26 @@ def test_misshapen_tensors_are_refused(network: MelVAE) -> None:
         network.encode(torch.zeros(1, 80, 10))
     with pytest.raises(ValueError, match=r"\(batch, 8, frames\)"):
         network.decode(torch.zeros(1, 9, 10))
+
+
+def test_an_equaliser_is_a_smooth_filter_of_each_row_and_leaves_silence_alone(mel: MelConfig) -> None:
+    torch.manual_seed(0)
+    log_mel = torch.randn(16, 128, 10) - 3.0
+    log_mel[..., 5:] = mel.log_mel_floor
+    changed = equalised(log_mel, mel.log_mel_floor, 6.0)
+    assert torch.equal(changed[..., 5:], log_mel[..., 5:])
+    curve = (changed - log_mel)[..., :5]
+    assert torch.allclose(curve, curve[..., :1].expand_as(curve), atol=1e-5)
+    assert float(curve.abs().max()) <= 6.0 * NATS_PER_DB + 1e-5
+    assert float(curve.abs().amax(dim=(1, 2)).median()) > 1.0 * NATS_PER_DB
+    # Neighbouring bins move together, rows do not.
+    assert float(curve.diff(dim=1).abs().max()) < 1.5 * NATS_PER_DB
+    assert float((curve[0] - curve[1]).abs().max()) > 0.5 * NATS_PER_DB
+    assert float(equalised(torch.full((1, 128, 4), mel.log_mel_floor + 0.01), mel.log_mel_floor, 6.0).min()) >= (
+        mel.log_mel_floor
+    )
+
+
+def test_an_equaliser_out_of_range_is_refused(mel: MelConfig) -> None:
+    with pytest.raises(ValueError, match=r"model\.equaliser_db: expected 0 to 24, got -1"):
+        MelVAETraining(mel, equaliser_db=-1.0)

@@ -200,3 +200,9 @@ def test_mels_of_another_rate_are_refused(folder, tmp_path):
     module = VocoderData(folder.root, 44100, mels=tmp_path / "pairs")
     with pytest.raises(ValueError, match=r"expected mels at 44100 Hz, .* has 16000 Hz"):
         module.setup("fit")
+
+
+def test_transposed_crops_have_no_mels_of_their_own(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"data\.mels and data\.transpose contradict each other"):
+        data(folder, tmp_path / "pairs", transpose=2.0)
+    assert data(folder, None, transpose=2.0).training_items()[0].transpose == 2.0

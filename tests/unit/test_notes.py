@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.pitch import named_pitch, parse_pitch
+from audio.notes import moved_notes, named_pitch, parse_pitch
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,17 @@ def test_the_first_note_of_a_text_is_found(text: str, midi: float) -> None:
 )
 def test_a_text_without_a_note_names_none(text: str) -> None:
     assert named_pitch(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "semitones", "moved"),
+    [
+        ("a dark flute at C sharp 5, sustained", 2, "a dark flute at D#5, sustained"),
+        ("piano middle C and Bb2", -1, "piano B3 and A2"),
+        ("an 808 kick in A flat", 3, "an 808 kick in A flat"),
+        ("G9 whistle", 1, "G9 whistle"),
+        ("E4", 0, "E4"),
+    ],
+)
+def test_notes_in_a_text_move(text: str, semitones: int, moved: str) -> None:
+    assert moved_notes(text, semitones) == moved

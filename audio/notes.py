@@ -7,6 +7,7 @@ NOTE = re.compile(r"^([A-Ga-g])([#♯b♭]?)(-?\d)$")
 # Inside a text only capitals count: "a 4" is no note.
 NOTE_IN_TEXT = re.compile(r"\b([A-G])(#|♯|b|♭| sharp | flat )?(-?\d)\b|\b(middle) C\b")
 MIDDLE_C = 60.0
+SHARPS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 SEMITONES = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 
 
@@ -50,3 +51,16 @@ def named_pitch(text: str) -> float | None:
         return parse_pitch(f"{step}{sign}{octave}")
     except ValueError:
         return None
+
+
+def moved_notes(text: str, semitones: int) -> str:
+    """A text whose notes are named so many semitones higher: `C sharp 4`, 2 higher, is `D#4`; all else stays."""
+
+    def moved(found: re.Match[str]) -> str:
+        pitch = named_pitch(found[0])
+        if pitch is None or not 0.0 <= pitch + semitones <= 127.0:
+            return found[0]
+        octave, step = divmod(round(pitch) + semitones, 12)
+        return f"{SHARPS[step]}{octave - 1}"
+
+    return NOTE_IN_TEXT.sub(moved, text)
