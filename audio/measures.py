@@ -10,6 +10,9 @@ Waveform = NDArray[np.float32]
 
 LOUDNESS_WINDOW_SECONDS = 0.05
 SILENCE_DB = -120.0
+# Sum of squares below which a clip is silent.
+SILENT_POWER = 1e-24
+PIECE_SECONDS = 60.0
 CUT_BLOCK_SECONDS, CUT_ABOVE_DB, CUT_FALL_DB = 0.01, -30.0, 25.0
 
 
@@ -26,27 +29,38 @@ def loudness_db(waveform: Waveform, sample_rate: int) -> float:
         dBFS; never below -120.
     """
     window = max(1, round(LOUDNESS_WINDOW_SECONDS * sample_rate))
+    piece = round(PIECE_SECONDS * sample_rate)
+    # Each piece sees the window before it, so that no place is left out.
+    starts = range(0, max(1, len(waveform) - window), piece)
+    loudest = max(_loudest(waveform[start : start + piece + window], window) for start in starts)
+    return max(SILENCE_DB, 10.0 * float(np.log10(max(loudest, 1e-30))))
+
+
+def _loudest(waveform: Waveform, window: int) -> float:
     energy = np.concatenate(([0.0], np.cumsum(np.square(waveform, dtype=np.float64))))
     if len(waveform) <= window:
-        loudest = energy[-1] / window
-    else:
-        loudest = float(np.max(energy[window:] - energy[:-window])) / window
-    return max(SILENCE_DB, 10.0 * float(np.log10(max(loudest, 1e-30))))
+        return float(energy[-1]) / window
+    return float(np.max(energy[window:] - energy[:-window])) / window
 
 
 def brightness_hz(waveform: Waveform, sample_rate: int) -> float:
     """Energy-weighted mean frequency of the whole clip (its spectral centroid), in Hz; 0 for silence.
 
+    What is longer than a minute is taken a minute at a time, so that memory does not grow with it.
+
     Args:
         waveform: samples, mono.
         sample_rate: in Hz.
     """
-    power = np.square(np.abs(np.fft.rfft(waveform.astype(np.float64))))
-    total = float(power.sum())
-    if total <= 1e-20:
-        return 0.0
-    frequencies = np.fft.rfftfreq(len(waveform), 1.0 / sample_rate)
-    return float((power * frequencies).sum() / total)
+    piece = round(PIECE_SECONDS * sample_rate)
+    total = weighted = 0.0
+    for start in range(0, len(waveform), piece):
+        part = waveform[start : start + piece].astype(np.float64)
+        # Per sample of the piece: transforms of other lengths are of other sizes.
+        power = np.square(np.abs(np.fft.rfft(part))) / len(part)
+        total += float(power.sum())
+        weighted += float((power * np.fft.rfftfreq(len(part), 1.0 / sample_rate)).sum())
+    return weighted / total if total > SILENT_POWER else 0.0
 
 
 def ends_in_a_cut(waveform: Waveform, sample_rate: int) -> bool:

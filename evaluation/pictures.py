@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 
 from audio.measures import Waveform
 from audio.mel import LogMelSpectrogram, MelConfig, mel_filterbank
+from audio.streaming import streaming_front_end
 
 LOUDEST_SHOWN = 2.0
 TICKS_HZ = (100, 500, 1000, 2000, 5000, 10000, 20000)
 LONGEST_TITLE = 70
+# Longer clips are looked at piece by piece, so that memory does not grow with them.
+WHOLE_SECONDS = 60.0
+PIECE_FRAMES = 1024
 
 
 def spectrogram_figure(
@@ -33,7 +37,15 @@ def spectrogram_figure(
     """
     padded = np.pad(waveform, (0, max(0, mel.minimum_samples - len(waveform))))
     with torch.inference_mode():
-        log_mel = LogMelSpectrogram(mel, "torch")(torch.from_numpy(padded)[None])[0].numpy()
+        signal = torch.from_numpy(padded)[None]
+        if padded.size <= WHOLE_SECONDS * mel.sample_rate:
+            log_mel = LogMelSpectrogram(mel, "torch")(signal)[0].numpy()
+        else:
+            front_end = streaming_front_end(mel, PIECE_FRAMES)
+            step = mel.hop_length * PIECE_FRAMES
+            parts = [signal[:, at : at + step] for at in range(0, signal.shape[1], step)]
+            pieces = [piece for part in parts for piece in front_end.push(part)]
+            log_mel = torch.cat([*pieces, *front_end.finish()], dim=-1)[0].numpy()
     return log_mel_figure(log_mel, mel, title, size, scale)
 
 

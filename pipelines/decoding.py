@@ -46,5 +46,10 @@ def decode_loop(
 def decode_long(latents: Tensor, autoencoder: MelVAE, vocoder: Vocoder) -> Tensor:
     """The same of long clips by a vocoder that says how far it hears: only the sound itself grows in memory."""
     decoder = StreamingDecoder(autoencoder, vocoder, LATENTS_TOGETHER)
-    pieces = [decoder.push(part) for part in torch.split(latents, LATENTS_TOGETHER, dim=-1)]
-    return torch.cat([*pieces, decoder.finish()], dim=-1)
+    longest = latents.shape[-1] * autoencoder.config.frames_per_latent * autoencoder.mel.hop_length
+    made, samples = latents.new_empty(len(latents), longest + autoencoder.mel.n_fft), 0
+    for part in (*torch.split(latents, LATENTS_TOGETHER, dim=-1), None):
+        piece = decoder.finish() if part is None else decoder.push(part)
+        made[:, samples : samples + piece.shape[1]] = piece
+        samples += piece.shape[1]
+    return made[:, :samples]

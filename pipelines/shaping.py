@@ -32,7 +32,7 @@ def finish(
     """Give the clips their width, guard the peak and end in a short fade.
 
     Args:
-        waveforms: `(clips, samples)`.
+        waveforms: `(clips, samples)`, which are changed.
         sample_rate: in Hz.
         fade_out: a loop has no end to fade.
         stereo: width of two channels; 0 is one.
@@ -44,7 +44,8 @@ def finish(
         waveforms = widen(waveforms, sample_rate, stereo, circular=not fade_out)
     peaks = waveforms.abs().flatten(1).amax(dim=1).view(-1, *[1] * (waveforms.ndim - 1))
     guarded = tuple((peaks.flatten() > PEAK_LIMIT).tolist())
-    waveforms = waveforms * torch.where(peaks > PEAK_LIMIT, PEAK_LIMIT / peaks.clamp(min=1e-9), 1.0)
+    # In place: of a clip of minutes there is no second copy.
+    waveforms *= torch.where(peaks > PEAK_LIMIT, PEAK_LIMIT / peaks.clamp(min=1e-9), 1.0)
     if not fade_out:
         return waveforms, guarded
     length = min(round(FADE_SECONDS * sample_rate), waveforms.shape[-1])

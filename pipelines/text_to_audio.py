@@ -182,7 +182,8 @@ class TextToAudioPipeline:
             )
         parts = [jobs[start : start + BATCH_CLIPS] for start in range(0, len(jobs), BATCH_CLIPS)]
         latents = [self.latents(part, settings, on_step, canvas) for part in parts]
-        waveforms = torch.cat([self.sound(part, settings) for part in latents])
+        sounds = [self.sound(part, settings) for part in latents]
+        waveforms = torch.cat(sounds) if len(sounds) > 1 else sounds[0]
         rows: Sequence[int] = range(len(jobs))
         if settings["best_of"] > 1:
             batches = zip(latents, parts, strict=True)

@@ -8,6 +8,7 @@ import torch
 from scipy.signal import chirp
 
 from audio.files import read_audio
+from audio.measures import brightness_hz, loudness_db
 from evaluation.clicks import added_clicks, click_times, clicks_per_second
 from evaluation.medians import median_interval, unit_medians
 from evaluation.onsets import onset_rise_ms, rms_envelope
@@ -198,3 +199,22 @@ def test_median_intervals_hold_for_heavy_tails() -> None:
     draws = random.standard_cauchy((400, 21))
     found = [median_interval(torch.from_numpy(row), torch.arange(21)) for row in draws]
     assert np.mean([item.low <= 0.0 <= item.high for item in found]) >= 0.95 - 0.02
+
+
+def test_pieces_of_a_long_clip_say_what_the_whole_says(monkeypatch) -> None:
+    rate = 8000
+    generator = np.random.default_rng(0)
+    noise = (0.1 * generator.standard_normal(10 * rate)).astype(np.float32)
+    # The loudest 50 ms lie across the border of two pieces.
+    noise[4 * rate - 200 : 4 * rate + 200] += 0.5
+    loudness, brightness = loudness_db(noise, rate), brightness_hz(noise, rate)
+    monkeypatch.setattr("audio.measures.PIECE_SECONDS", 1.0)
+    assert loudness_db(noise, rate) == pytest.approx(loudness, abs=1e-9)
+    assert brightness_hz(noise, rate) == pytest.approx(brightness, rel=0.01)
+    assert brightness_hz(np.zeros(3 * rate, dtype=np.float32), rate) == 0.0
+    assert loudness_db(np.zeros(0, dtype=np.float32), rate) == -120.0
+    # A loud piece weighs what it weighs in the whole.
+    tone = np.sin(2.0 * np.pi * 1000.0 * np.arange(5 * rate) / rate).astype(np.float32)
+    tone[rate:] *= np.float32(1e-3)
+    tone[rate:] += noise[: 4 * rate] * np.float32(0.01)
+    assert brightness_hz(tone, rate) == pytest.approx(1000.0, rel=0.01)
