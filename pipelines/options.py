@@ -110,12 +110,19 @@ def once_more(options: Mapping[str, Any]) -> None:
     import inspect
 
     from pipelines.generate import deliver, generate, load_pipeline
-    from pipelines.provenance import check_sources, check_stages, jobs_from, read_page, settings_from
+    from pipelines.provenance import (
+        check_sources,
+        check_stages,
+        jobs_from,
+        read_page,
+        settings_from,
+        with_moved_sources,
+    )
 
     for name, parameter in inspect.signature(generate).parameters.items():
         if name not in WRITING and options[name] != parameter.default:
             raise ValueError(f"--again and --{name} contradict each other: the file says how it was made")
-    page = read_page(options["again"])
+    page = with_moved_sources(read_page(options["again"]), Path(options["again"]).parent)
     check_sources(page)
     settings = settings_from(page)
     jobs, row = jobs_from(page)

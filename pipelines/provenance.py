@@ -16,6 +16,8 @@ from pipelines.editing import file_sha256
 from pipelines.request import AudioOutput, Job
 
 MARK = "melisma "
+# Where the settings of an edit or a style name a file.
+SOURCES = ("init_audio", "toward", "path")
 # Settings that a page leaves out where they are so.
 NEUTRAL: dict[str, Any] = {
     "guidance_rescale": 0.0,
@@ -148,6 +150,21 @@ def sources_of(page: Mapping[str, Any]) -> list[tuple[Path, str, str]]:
     return found
 
 
+def with_moved_sources(page: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A page whose missing sources are looked for by name and content in a folder, such as that of the clip itself."""
+    moved = {}
+    for path, digest, state in sources_of(page):
+        beside = (folder / path.name).resolve()
+        if state == "missing" and beside.is_file() and file_sha256(beside) == digest:
+            moved[str(path)] = str(beside)
+
+    def told(part: dict[str, Any] | None) -> dict[str, Any] | None:
+        return part and {key: moved.get(value, value) if key in SOURCES else value for key, value in part.items()}
+
+    settings = page["settings"]
+    return {**page, "settings": settings | {key: told(settings[key]) for key in ("edit", "style") if key in settings}}
+
+
 def check_sources(page: Mapping[str, Any]) -> None:
     """Refuse to go on where a source of a clip is gone or has changed.
 
@@ -157,7 +174,9 @@ def check_sources(page: Mapping[str, Any]) -> None:
     for path, _, state in sources_of(page):
         if state != "unchanged":
             told = "is missing" if state == "missing" else "has changed since"
-            raise ValueError(f"again: its source '{path}' {told}; put the file it was made of back there")
+            raise ValueError(
+                f"again: its source '{path}' {told}; put the file it was made of back there, or beside the clip"
+            )
 
 
 def check_stages(page: Mapping[str, Any], fingerprints: Mapping[str, str]) -> None:
