@@ -17,6 +17,7 @@ from audio.dataset import NUMBERS
 from audio.latents import LatentClip, LatentFile
 from latent_diffusion.conditioning import LOGARITHMIC, NO_LABEL, ConditioningConfig
 from latent_diffusion.config import LatentDiffusionConfig
+from latent_diffusion.known import draw_known, nothing_known
 from latent_diffusion.lengths import LengthConfig
 from latent_diffusion.network import NetworkConfig
 from latent_diffusion.paths import PathConfig
@@ -194,6 +195,7 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         labels: known to the model.
         captions: all captions that may be drawn, in the order of their features.
         with_noise: add the noise that belongs to the draw's seed, for validation.
+        known: how often some frames of a row are known beforehand.
     """
 
     def __init__(
@@ -203,7 +205,9 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         labels: Sequence[str],
         captions: Sequence[str],
         with_noise: bool = False,
+        known: float = 0.0,
     ) -> None:
+        self.known = known
         self.file = file
         self.clips = clips
         self.with_noise = with_noise
@@ -219,21 +223,26 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         clip = self.clips[index]
         generator = torch.Generator().manual_seed(seed)
         rate = self.file.spec.latent_rate
-        own, frames = clip.sound_frames(rate), min(clip.frames, total)
-        part = slice(clip.start, clip.start + frames)
+        own = clip.sound_frames(rate)
+        whole = max(total, own)
+        known = draw_known(self.known, own, total, generator) if self.known else nothing_known(total)
+        total = len(known.kept)
+        frames = min(clip.frames - known.offset, total)
+        part = slice(clip.start + known.offset, clip.start + known.offset + frames)
         mean, std = self.file.mean[:, part].float(), self.file.std[:, part].float()
         sound = mean + std * torch.randn(mean.shape, generator=generator)
         raw = torch.cat([sound, self.silence.expand(-1, total - frames)], dim=1)
         caption = clip.captions[int(torch.randint(len(clip.captions), (), generator=generator))]
         # A clip that is cut is the beginning of a longer one, which it says: as a window of a long clip does.
-        seconds = {"seconds": max(total, own) / rate}
+        seconds = {"seconds": whole / rate}
         numbers = [{**clip.numbers, **seconds}.get(name, math.nan) for name in NUMBERS]
         result = {
             "latents": self.file.spec.whiten(raw[None])[0],
             "caption": torch.tensor(self.captions[caption]),
             "label": torch.tensor(self.labels.get(clip.label, NO_LABEL)),
             "numbers": torch.tensor(numbers, dtype=torch.float32),
-            "after": torch.tensor(float(max(0, own - total))),
+            "after": torch.tensor(float(max(0, own - known.offset - total))),
+            "kept": known.kept,
             "own_level": torch.tensor(clip.gain_db == 0.0),
             "index": torch.tensor(seed),
         }
@@ -249,7 +258,7 @@ def collate(items: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     batch = {"valid_frames": frames}
     for name in items[0]:
         rows = [item[name] for item in items]
-        if name in ("latents", "noise"):
-            rows = [torch.nn.functional.pad(row, (0, longest - row.shape[1])) for row in rows]
+        if name in ("latents", "noise", "kept"):
+            rows = [torch.nn.functional.pad(row, (0, longest - row.shape[-1])) for row in rows]
         batch[name] = torch.stack(rows)
     return batch

@@ -26,6 +26,7 @@ class LatentData(StageData):
         workers: loader processes.
         seed: of the order of batches.
         changed_levels: how often a clip whose level was changed is drawn, of 1 for one at its own.
+        known: how often some frames of a training row are known beforehand; goes with `network.known`.
     """
 
     def __init__(
@@ -39,12 +40,16 @@ class LatentData(StageData):
         workers: int = 0,
         seed: int = 0,
         changed_levels: float = 1.0,
+        known: float = 0.0,
     ) -> None:
         super().__init__(batch_size, steps_per_epoch, workers, seed)
         if validation_draws < 1:
             raise ValueError(f"data.validation_draws: expected at least 1, got {validation_draws}")
         if not 0.0 <= changed_levels <= 1.0:
             raise ValueError(f"data.changed_levels: expected 0 to 1, got {changed_levels}")
+        if not 0.0 <= known <= 1.0:
+            raise ValueError(f"data.known: expected 0 to 1, got {known}")
+        self.known = known
         self.latents = Path(latents)
         self.lengths = lengths
         self.validation_count = validation_draws
@@ -82,7 +87,8 @@ class LatentData(StageData):
 
     def _loader(self, clips: tuple[LatentClip, ...], draws: Any, with_noise: bool) -> DataLoader[dict[str, Tensor]]:  # noqa: ANN401
         labels = known_labels(split_clips(self.file, "train"))
-        dataset = LatentClips(self.file, clips, labels, self.captions, with_noise)
+        known = 0.0 if with_noise else self.known
+        dataset = LatentClips(self.file, clips, labels, self.captions, with_noise, known)
         workers = 0 if with_noise else self.workers
         return DataLoader(
             dataset,

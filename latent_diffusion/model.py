@@ -16,6 +16,7 @@ from latent_diffusion.conditioning import Condition, Conditioner, ConditionInput
 from latent_diffusion.config import LatentDiffusionConfig
 from latent_diffusion.flow import frame_mask, gaussian_prediction, mix
 from latent_diffusion.guidance import ConditionedField, Mixture, Prediction, guided_field
+from latent_diffusion.known import known_frames, split_known, told_field
 from latent_diffusion.network import DiffusionTransformer
 from latent_diffusion.preconditioning import Preconditioner
 from latent_diffusion.sampling import (
@@ -93,7 +94,14 @@ class LatentDiffusion(nn.Module):
         """The solvers that fit this stage's path; the first is the default."""
         return SOLVERS[self.config.path.name]
 
-    def forward(self, latents: Tensor, time: Tensor, condition: Condition, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        condition: Condition,
+        mask: Tensor | None = None,
+        known: Tensor | None = None,
+    ) -> Tensor:
         """The prediction at whitened x_t: the best linear one, and what the network adds to it.
 
         Args:
@@ -101,6 +109,7 @@ class LatentDiffusion(nn.Module):
             time: `(batch,)`, 0 noise, 1 data.
             condition: of each row.
             mask: `(batch, latent_frames)`, True where a frame is part of its row; None where all are.
+            known: of `known.known_frames`; None where no frame is known beforehand.
 
         Returns:
             velocity, noise or v, float32, the shape of `latents`; frames beyond a row's end mean nothing.
@@ -110,7 +119,10 @@ class LatentDiffusion(nn.Module):
         scale, share, spread = gaussian_prediction(
             precondition.variance, time, self.config.path, self.config.prediction
         )
-        added: Tensor = self.network(rotated / scale, time, condition, mask)
+        if known is not None:
+            data, flag = known[:, : self.spec.channels], known[:, self.spec.channels :]
+            known = torch.cat([precondition.rotate(data) / precondition.variance.sqrt()[:, None], flag], dim=1)
+        added: Tensor = self.network(rotated / scale, time, condition, mask, known)
         return precondition.rotate_back(share * rotated + spread * added.float())
 
     @torch.no_grad()
@@ -215,6 +227,8 @@ class LatentDiffusion(nn.Module):
         prediction = Prediction(self.config.path, self.config.prediction)
         negative = negative or self.null_condition(len(condition))
         network = self.whole_field(loop, after) if mask is None else self._masked(mask)
+        if given is not None and kept is not None and self.config.network.known:
+            network = told_field(network, known_frames(given, kept.to(self.device)))
         field = guided_field(network, condition, negative, sampler.guidance, prediction, mask)
         if style is not None:
             field = styled_field(field, style, prediction, mask)
@@ -248,7 +262,8 @@ class LatentDiffusion(nn.Module):
 
         def conditioned(latents: Tensor, time: Tensor, own: Condition) -> Tensor:
             own_mask = None if mask is None else mask.repeat(len(latents) // len(mask), 1)
-            predicted: Tensor = self(latents, time, own, own_mask)
+            noisy, known = split_known(latents, self.spec.channels)
+            predicted: Tensor = self(noisy, time, own, own_mask, known)
             return predicted.float()
 
         return conditioned

@@ -37,6 +37,7 @@ class NetworkConfig:
         modulation_rank: waist of the layers that turn the condition vector into shifts, scales and gates.
         dropout: in attention and feed-forward layers.
         ending: tell each frame how many are still to come, so that a sound ends where the clip does.
+        known: tell it which frames are known beforehand, and what they are, so that new ones join them.
 
     Raises:
         ValueError: sizes that do not fit.
@@ -50,6 +51,7 @@ class NetworkConfig:
     modulation_rank: int = 32
     dropout: float = 0.0
     ending: bool = False
+    known: bool = False
 
     def __post_init__(self) -> None:
         """Refuse sizes that do not fit."""
@@ -77,6 +79,8 @@ class DiffusionTransformer(nn.Module):
         self.input = nn.Linear(channels, width)
         self.position = PositionEmbedding(width)
         self.ending = PositionEmbedding(width) if config.ending else None
+        # Nothing where nothing is known.
+        self.known = nn.Linear(channels + 1, width, bias=False) if config.known else None
         self.time = TimeEmbedding(width)
         self.vector = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.blocks = nn.ModuleList(
@@ -97,8 +101,17 @@ class DiffusionTransformer(nn.Module):
         for layer in (self.output, self.skip):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+        if self.known is not None:
+            nn.init.zeros_(self.known.weight)
 
-    def forward(self, latents: Tensor, time: Tensor, condition: Condition, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        condition: Condition,
+        mask: Tensor | None = None,
+        known: Tensor | None = None,
+    ) -> Tensor:
         """What the best linear prediction leaves.
 
         Args:
@@ -106,11 +119,14 @@ class DiffusionTransformer(nn.Module):
             time: `(batch,)`, 0 noise, 1 data.
             condition: of each row.
             mask: `(batch, latent_frames)`, True where a frame is part of its row; None where all are.
+            known: of `known.known_frames`, at unit size; None where nothing is, or the network hears nothing of it.
 
         Returns:
             the shape of `latents`; frames beyond a row's end mean nothing.
         """
         x = self.input(rearrange(latents, "batch channels frames -> batch frames channels"))
+        if self.known is not None and known is not None:
+            x = x + self.known(rearrange(known, "batch channels frames -> batch frames channels"))
         places = torch.arange(x.shape[1], device=x.device)
         x = x + self.position(places).to(x)
         if self.ending is not None:

@@ -1,11 +1,13 @@
 """Training of the diffusion transformer, on latents that `python -m autoencoder.encode` wrote."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from audio.latents import LatentFile
 from latent_diffusion.condition_dropout import ConditionDropout
@@ -26,6 +28,7 @@ from latent_diffusion.flow import (
     target,
 )
 from latent_diffusion.guidance import GuidanceConfig
+from latent_diffusion.known import known_frames
 from latent_diffusion.listening import LatentEar
 from latent_diffusion.model import KIND, LatentDiffusion
 from latent_diffusion.network import NetworkConfig
@@ -43,6 +46,22 @@ PREVIEW_GUIDANCE = 3.0
 PREVIEW_STEPS = 20
 KERNEL_STEPS = 12
 KERNEL_METRIC = "validation/kernel_distance"
+
+
+def trained_attention(device: torch.device) -> AbstractContextManager[None]:
+    """Torch's fused attention is slow backwards on a CPU: plain products take a quarter off a step."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+
+
+def check_known(data: object, network_known: bool) -> None:
+    """Refuse known frames that the network cannot hear of.
+
+    Raises:
+        ValueError: names both settings.
+    """
+    share = getattr(data, "known", 0.0)
+    if share and not network_known:
+        raise ValueError(f"data.known {share:g} goes with model.network.known true, got false")
 
 
 class LatentDiffusionTraining(StageTraining):
@@ -137,6 +156,8 @@ class LatentDiffusionTraining(StageTraining):
 
     def setup(self, stage: str) -> None:
         """Compute the features of all captions once."""
+        if stage == "fit":
+            check_known(getattr(self.trainer, "datamodule", None), self.model.config.network.known)
         if self.table is None:
             encoder = text_encoder(self.model.config.conditioning.text_encoder)
             self.table = CaptionTable.cached(self.trainer.datamodule.captions, encoder)  # type: ignore[attr-defined]
@@ -150,7 +171,8 @@ class LatentDiffusionTraining(StageTraining):
         time = draw_times(len(latents), config.path, self.times).to(latents)
         noise = torch.randn(latents.shape).to(latents)
         inputs = self.condition_dropout.apply(self._inputs(batch), batch["own_level"])
-        errors = self._errors(batch, noise, time, inputs)
+        with trained_attention(self.device):
+            errors = self._errors(batch, noise, time, inputs)
         loss = (errors * loss_weights(time, config.path, config.prediction, self.times)).mean()
         self.log("train/loss", loss)
         return loss
@@ -187,9 +209,13 @@ class LatentDiffusionTraining(StageTraining):
         latents, frames, config = batch["latents"], batch["valid_frames"], self.model.config
         noisy = mix(latents, noise, time, config.path)
         mask = frame_mask(frames, latents.shape[-1])
-        predicted = self.model(noisy, time, self.model.conditioner(inputs), mask)
+        kept = batch["kept"]
+        known = known_frames(latents, kept) if config.network.known else None
+        predicted = self.model(noisy, time, self.model.conditioner(inputs), mask, known)
         wanted = target(latents, noise, time, config.path, config.prediction)
-        return masked_mean_square(predicted.float() - wanted, frames, self.channel_weights)
+        # What is known is not asked for.
+        error = (predicted.float() - wanted) * ~kept[:, None]
+        return masked_mean_square(error, frames, self.channel_weights)
 
     def _sample(self, batch: dict[str, Tensor], solver_steps: int) -> Tensor:
         """Whitened latents for the captions, lengths and noise of a validation batch."""

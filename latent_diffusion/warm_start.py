@@ -8,6 +8,7 @@ from training.checkpoint import StageRecord
 
 LABEL_WEIGHT = "conditioner.labels.weight"
 ENDING = "network.ending."
+KNOWN = "network.known."
 BLOCKS = "network.blocks."
 
 
@@ -27,11 +28,11 @@ def warm_weights(model: LatentDiffusion, record: StageRecord, weights: dict[str,
         # Tables of another width are left for `load_weights` to refuse.
         if label in old and old_table.shape[1] == table.shape[1]:
             table[row] = old_table[old.index(label)]
-    # An older model was told nothing of the end of a clip: it begins by not hearing it.
+    # An older model was told nothing of the end of a clip, or of known frames: it begins by not hearing of them.
     depth = LatentDiffusionConfig.from_dict(record.config).network.depth
     fresh = {
         name: value
         for name, value in model.state_dict().items()
-        if name.startswith(ENDING) or (name.startswith(BLOCKS) and int(name.split(".")[2]) >= depth)
+        if name.startswith((ENDING, KNOWN)) or (name.startswith(BLOCKS) and int(name.split(".")[2]) >= depth)
     }
     return {**fresh, **weights, LABEL_WEIGHT: table}

@@ -45,7 +45,7 @@ def looped_field(field: ConditionedField, window: int, margin: int) -> Condition
         windows = [latents[..., (rows + cut + start) % frames] for start in starts]
         # A circle has no end, near or far.
         made = _asked(field, windows, time, condition, [ENDLESS] * count)
-        around = torch.empty_like(latents, dtype=made[0].dtype)
+        around = made[0].new_empty(*made[0].shape[:-1], frames)
         for start, one in zip(starts, made, strict=True):
             around[..., start : start + piece] = one[..., margin : margin + piece]
         return around.roll(cut, dims=-1)

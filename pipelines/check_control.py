@@ -32,6 +32,7 @@ from audio.dataset import AudioFolder, Clip, Split
 from audio.files import read_audio, write_audio
 from audio.mel import LogMelSpectrogram
 from evaluation.page import save_json
+from pipelines import editing
 from pipelines.clips import check_writable
 from pipelines.editing import Edit
 from pipelines.live import live_job, live_output, stretches
@@ -198,7 +199,10 @@ class ControlCheck:
                 seconds = BROKEN_OFF * min(clip.seconds, self.pipeline.defaults.max_seconds)
                 write_audio(path, read_audio(clip.path, self.mel.sample_rate, 0.0, seconds)[0], self.mel.sample_rate)
                 made = self.made(*clip.captions[:1], edit=Edit(path, extend_after=EXTENDED_SECONDS))[0]
-                yield from border_scores(self.log_mel(made), [round(seconds * self.mel.frame_rate)])
+                end = round(seconds * self.mel.frame_rate)
+                # The last frames of a source are made anew: where that begins is a border too.
+                edge = editing.EDGE_FRAMES * self.pipeline.diffusion.spec.frames_per_latent
+                yield from border_scores(self.log_mel(made), [end - edge, end])
 
     def morphs(self, ends: Iterable[tuple[str, str]]) -> Iterator[float]:
         """Longest step over the median step."""

@@ -22,6 +22,7 @@ from training.command import say
 
 DEFAULT_STRENGTH = 0.6
 ROUNDED_SECONDS = 0.005
+EDGE_FRAMES = 4
 Regions = tuple[tuple[float, float], ...]
 
 
@@ -232,7 +233,9 @@ def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: Lat
     toward = laid(edit.toward)[0] if edit.toward else None
     kept = torch.zeros(1, frames, dtype=torch.bool, device=latents.device)
     if edit.extends:
-        kept[:, offset : offset + length] = True
+        # Where a source breaks off, its last frames know no better than the mirror image behind it: they are made anew.
+        edge = EDGE_FRAMES if edit.extend_after and length > 2 * EDGE_FRAMES else 0
+        kept[:, offset : offset + length - edge] = True
     elif edit.mask:
         kept[:] = True
         for start, end in edit.mask:

@@ -37,7 +37,7 @@ from pipelines.words import request_of
 from training.device import in_precision
 
 FIRST_SECONDS, LONGEST_SECONDS = 1.0, 16.0
-HELD_SECONDS, BEYOND_SECONDS = 0.5, 3.0
+HELD_SECONDS, BEYOND_SECONDS = 1.0, 3.0
 NOISE_FRAMES = 64
 BLOCK_FRAMES = 32
 RAMP_SECONDS = 0.05

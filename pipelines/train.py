@@ -25,6 +25,8 @@ from training.command import answer, run_command, say
 PLAN_NAME = "plan.json"
 PARENT_VARIABLE = "MELISMA_PARENT"
 CONFIG_STAGES = ("autoencoder", "latent_diffusion", "vocoder")
+# How often some frames of a clip are known, where a bundle knows what that means (as in configs/oneshots).
+KNOWN_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,9 @@ def warm_start_options(stage: str, bundle: Bundle | None) -> list[str]:
     record, _ = load_stage(path, stage)
     key = {"autoencoder": "vae", "latent_diffusion": "network", "vocoder": "network"}[stage]
     options = ["--model.init_from", str(path), f"--model.{key}", json.dumps(record.config[key])]
+    if record.config[key].get("known"):
+        # Or it would unlearn what kept frames mean.
+        options += ["--data.known", str(KNOWN_SHARE)]
     if stage != "latent_diffusion":
         options += ["--model.mel", json.dumps(record.config["mel"])]
     return options

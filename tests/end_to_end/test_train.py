@@ -15,7 +15,8 @@ import soundfile
 import torch
 import yaml
 
-from pipelines.train import main
+from pipelines.bundle import Bundle
+from pipelines.train import main, warm_start_options
 from training.checkpoint import load_stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,3 +147,10 @@ def test_every_stage_starts_from_a_bundle(workplace: Path, small_bundle: Path) -
     _, before = load_stage(small_bundle / "latent_diffusion.safetensors", "latent_diffusion")
     _, after = load_stage(workplace / "warm/bundle/latent_diffusion.safetensors", "latent_diffusion")
     assert torch.allclose(before["network.output.weight"], after["network.output.weight"], rtol=2e-3, atol=1e-3)
+
+
+def test_a_stage_that_knows_of_known_frames_goes_on_hearing_of_them(small_bundle: Path) -> None:
+    bundled = warm_start_options("latent_diffusion", Bundle.open(ROOT / "bundles/oneshots"))
+    assert bundled[bundled.index("--data.known") + 1] == "0.3"
+    assert "--data.known" not in warm_start_options("latent_diffusion", Bundle.open(small_bundle))
+    assert "--data.known" not in warm_start_options("vocoder", Bundle.open(ROOT / "bundles/oneshots"))
