@@ -41,7 +41,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape that ends in `width`."""
-        return rms_norm(x, (self.width,), self.gain, NORM_EPSILON)
+        # Of one type with x: torch has no fused norm for two, and would go on in the wider one.
+        return rms_norm(x, (self.width,), None if self.gain is None else self.gain.to(x.dtype), NORM_EPSILON)
 
 
 def rotary_table(frames: int, head_width: int, device: torch.device) -> tuple[Tensor, Tensor]:

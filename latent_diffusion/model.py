@@ -198,7 +198,8 @@ class LatentDiffusion(nn.Module):
             start: raw latents, as many as noise; they are mixed with it as the path has them at `start_time`, and the
                 steps lead from there to 1.
             start_time: 0 is noise alone; only with `start`.
-            kept: `(batch, latent_frames)`, True where the latents of `start` come out as they went in.
+            kept: `(batch, latent_frames)`, until which time the latents of `start` are held: 1 or True where they come
+                out as they went in, 0 or False where they are not; between, they are let go on the way.
             negative: what is not wanted, of each row; nothing when left out.
             loop: the last frame leads into the first; only where all rows are of one length.
             watch: told time, noisy latents and the guess of the data, both raw, whenever the network is asked.
@@ -228,7 +229,8 @@ class LatentDiffusion(nn.Module):
         negative = negative or self.null_condition(len(condition))
         network = self.whole_field(loop, after) if mask is None else self._masked(mask)
         if given is not None and kept is not None and self.config.network.known:
-            network = told_field(network, known_frames(given, kept.to(self.device)))
+            # What is let go on the way is not known.
+            network = told_field(network, known_frames(given, kept.to(self.device) >= 1.0))
         field = guided_field(network, condition, negative, sampler.guidance, prediction, mask)
         if style is not None:
             field = styled_field(field, style, prediction, mask)
@@ -238,7 +240,7 @@ class LatentDiffusion(nn.Module):
         first, held = noise, None
         if given is not None:
             first = mix(given, noise, torch.tensor(start_time, device=noise.device), self.config.path)
-            held = Held(given, kept.to(self.device), noise, prediction) if kept is not None else None
+            held = Held(given, kept.to(noise), noise, prediction) if kept is not None else None
         whitened = integrate(sampler, solver, field, first, prediction, start_time, valid_frames, on_step, held)
         latents = self.spec.unwhiten(whitened)
         if mask is None:

@@ -7,6 +7,9 @@ What is held does not move freely: where `kept` is True, the data that the netwo
 and the network sees them noised as they should be at every time. That is a field like any other, so any solver takes
 it, and at the end the kept frames are the given ones. (The idea of Lugmayr et al., "RePaint", 2022, equation 8, as a
 field and without going back in time.)
+
+Frames may be let go on the way: what is decided by then, near noise, is how loud they are and what kind of sound, and
+the rest fits their neighbours. (After Levin, Fried, "Differential Diffusion", 2023: a time for every pixel.)
 """
 
 from collections.abc import Callable
@@ -87,7 +90,7 @@ class Held:
 
     Args:
         given: whitened latents that they lead to, `(batch, channels, latent_frames)`.
-        kept: `(batch, latent_frames)`, True where they are held.
+        kept: `(batch, latent_frames)`, until which time they are held: 1 to the end, 0 never.
         noise: that the solver starts from at time 0, the shape of `given`.
         prediction: what fields give.
     """
@@ -102,7 +105,7 @@ class Held:
 
         def held(latents: Tensor, time: Tensor) -> Tensor:
             straight = target(self.given, self.noise, time, self.prediction.path, self.prediction.name)
-            return torch.where(self.kept[:, None], straight.to(latents), free(latents, time))
+            return torch.where(self._now(time), straight.to(latents), free(latents, time))
 
         return held
 
@@ -113,9 +116,15 @@ class Held:
             data, noise = free(latents, time)
             alpha, sigma = (value.to(latents) for value in alpha_sigma(self.prediction.path, time))
             own = (latents - alpha * self.given) / sigma
-            return torch.where(self.kept[:, None], self.given, data), torch.where(self.kept[:, None], own, noise)
+            now = self._now(time)
+            return torch.where(now, self.given, data), torch.where(now, own, noise)
 
         return held
+
+    def _now(self, time: Tensor) -> Tensor:
+        """`(batch, 1, latent_frames)`, True where a frame is held at a time."""
+        # Solvers ask at time 1 too.
+        return ((self.kept >= 1.0) | (self.kept > time.flatten()[0].to(self.kept)))[:, None]
 
 
 def watched_field(field: Field, prediction: Prediction, seen: Seen) -> Field:
@@ -204,6 +213,8 @@ def check_shapes(
         raise ValueError(f"start: expected the shape of noise {tuple(noise.shape)}, got {tuple(start.shape)}")
     if kept is not None and kept.shape != (len(noise), noise.shape[-1]):
         raise ValueError(f"kept: expected (batch, frames) of noise {tuple(noise.shape)}, got {tuple(kept.shape)}")
+    if kept is not None and not 0.0 <= float(kept.min()) <= float(kept.max()) <= 1.0:
+        raise ValueError(f"kept: expected times of 0 to 1, got {float(kept.min()):g} to {float(kept.max()):g}")
     if valid_frames is None:
         return
     if valid_frames.shape != (len(noise),) or valid_frames.min() < 1 or valid_frames.max() > noise.shape[-1]:

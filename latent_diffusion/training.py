@@ -162,7 +162,9 @@ class LatentDiffusionTraining(StageTraining):
             encoder = text_encoder(self.model.config.conditioning.text_encoder)
             self.table = CaptionTable.cached(self.trainer.datamodule.captions, encoder)  # type: ignore[attr-defined]
             if self.compile_network:
-                self.model.network.compile(dynamic=True)
+                # Blocks alike share what is compiled, so this takes one minute where the whole network takes five.
+                for block in self.model.network.blocks:
+                    block.compile(dynamic=True)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """One batch at random times."""

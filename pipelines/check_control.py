@@ -4,6 +4,7 @@
     kept         what --mask keeps differs from the reconstruction by less than 0.05 nats, beyond what hears the seam
     extend       where --extend_after goes on from a recording that breaks off, a clip changes no more than around 95 %
                  of its other places
+    goes_on      and what is made there is as loud as what was there, within 12 dB over 0.3 s
     morph        no step of --morph is longer than three times the median step
     loop         the seam of --loop is no rougher than the 95th percentile of the clip's own changes
     long         around multiples of a window a long clip changes no more than around 95 % of its other places
@@ -13,6 +14,7 @@ Sources are real clips, prompts are captions of them. Distances are mean absolut
 """
 
 import itertools
+import math
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,11 +34,12 @@ from audio.dataset import AudioFolder, Clip, Split
 from audio.files import read_audio, write_audio
 from audio.mel import LogMelSpectrogram
 from evaluation.page import save_json
-from pipelines import editing
+from pipelines.borders import BORDER_FRAMES, border_scores
+from pipelines.canvas import EDGE_FRAMES
 from pipelines.clips import check_writable
 from pipelines.editing import Edit
 from pipelines.live import live_job, live_output, stretches
-from pipelines.looping import PERCENTILE, seam_score
+from pipelines.looping import seam_score
 from pipelines.request import Request
 from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import answer, run_command, say
@@ -47,10 +50,9 @@ MASK = (0.45, 0.55)
 MORPH_CLIPS, LOOP_SECONDS, LONG_SECONDS, EXTENDED_SECONDS = 9, 2.0, 10.0, 1.0
 # Of a source that is gone on from, in its midst: at its end there would be nothing to go on with.
 BROKEN_OFF = 0.4
-# Frames to either side of a border that count as it: a window of the mel, and a little.
-BORDER_FRAMES = 4
-# Nats below the loudest cell of a clip (52 dB): a border at which nothing is louder is not heard.
-AUDIBLE_NATS = 6.0
+# What is made after it is compared with what was there: so many seconds, and so many decibels, no more.
+LEVEL_SECONDS, LEVEL_DB = 0.3, 12.0
+QUIETEST = 1e-5
 REPORT_BYTES = 2**20
 
 Item = TypeVar("Item")
@@ -118,10 +120,12 @@ def check_control(
     longest = sorted(folder.split(split), key=lambda clip: -min(clip.seconds, pipeline.defaults.max_seconds))[:clips]
     # Of sounds that last: where all is silence, no border can be heard.
     held = [clip.captions[0] for clip in longest if clip.captions] or prompts
+    joins = list(check.extensions(bar("extend", longest)))
     found = [
         Property("strength", check.strengths(bar("strength", sources)), None),
         Property("kept", tuple(check.kept(bar("kept", longest))), KEPT_NATS),
-        Property("extend", tuple(check.extensions(bar("extend", longest))), ROUGHEST),
+        Property("extend", tuple(score for scores, _ in joins for score in scores), ROUGHEST),
+        Property("goes_on", tuple(level for _, level in joins), LEVEL_DB),
         Property("morph", tuple(check.morphs(bar("morph", pairs(prompts)))), LONGEST_STEP),
         Property("loop", tuple(check.loops(bar("loop", prompts))), ROUGHEST),
         Property("long", tuple(check.long(bar("long", held))), ROUGHEST),
@@ -191,18 +195,22 @@ class ControlCheck:
             if sides:
                 yield max(self.distance(whole[:, part] + level, filled[:, part]) for part in sides)
 
-    def extensions(self, sources: Iterable[Clip]) -> Iterator[float]:
-        """Change where a source breaks off and what is made after it begins, over that of the clip."""
+    def extensions(self, sources: Iterable[Clip]) -> Iterator[tuple[list[float], float]]:
+        """Change where a source breaks off and what is made after it begins; decibels from that to what was there."""
+        rate = self.mel.sample_rate
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "broken_off.wav"
             for clip in sources:
-                seconds = BROKEN_OFF * min(clip.seconds, self.pipeline.defaults.max_seconds)
-                write_audio(path, read_audio(clip.path, self.mel.sample_rate, 0.0, seconds)[0], self.mel.sample_rate)
+                whole = read_audio(clip.path, rate, seconds=self.pipeline.defaults.max_seconds)[0]
+                samples = int(BROKEN_OFF * len(whole))
+                write_audio(path, whole[:samples], rate)
                 made = self.made(*clip.captions[:1], edit=Edit(path, extend_after=EXTENDED_SECONDS))[0]
-                end = round(seconds * self.mel.frame_rate)
-                # The last frames of a source are made anew: where that begins is a border too.
-                edge = editing.EDGE_FRAMES * self.pipeline.diffusion.spec.frames_per_latent
-                yield from border_scores(self.log_mel(made), [end - edge, end])
+                end = round(samples / rate * self.mel.frame_rate)
+                # The last frames of a source are let go: where that begins is a border too.
+                edge = EDGE_FRAMES * self.pipeline.diffusion.spec.frames_per_latent
+                part = slice(samples, min(len(whole), samples + round(LEVEL_SECONDS * rate)))
+                apart = abs(decibels(made[part]) - decibels(torch.from_numpy(whole[part])))
+                yield list(border_scores(self.log_mel(made), [end - edge, end])), apart
 
     def morphs(self, ends: Iterable[tuple[str, str]]) -> Iterator[float]:
         """Longest step over the median step."""
@@ -234,32 +242,9 @@ class ControlCheck:
             yield from border_scores(log_mel, [end * spec.frames_per_latent for end in ends])
 
 
-def border_scores(log_mel: Tensor, borders: Sequence[int]) -> Iterator[float]:
-    """The largest change around the worst audible border, over the 95th percentile of the same around other places.
-
-    Args:
-        log_mel: `(n_mels, frames)`.
-        borders: frames; those at the ends, and those in silence, are left out.
-
-    Yields:
-        one score, or none where no border is to be judged.
-    """
-    around = 2 * BORDER_FRAMES
-    changes = log_mel.diff(dim=-1).abs().mean(dim=0)
-    if len(changes) <= around:
-        return
-    # Row n: what changes from n on, around frame n + BORDER_FRAMES.
-    worst = changes.unfold(0, around, 1).amax(dim=1)
-    audible = log_mel.amax(dim=0) > log_mel.max() - AUDIBLE_NATS
-    rows = [at - BORDER_FRAMES for at in borders if BORDER_FRAMES <= at < len(changes) - BORDER_FRAMES]
-    heard = [row for row in rows if bool(audible[row : row + around].any())]
-    near = torch.zeros(len(worst), dtype=torch.bool)
-    for row in rows:
-        near[max(0, row - around) : row + around] = True
-    usual = audible[BORDER_FRAMES : BORDER_FRAMES + len(worst)] & ~near
-    if heard and bool(usual.any()):
-        level = float(np.percentile(worst[usual].numpy(), PERCENTILE))
-        yield max(float(worst[row]) for row in heard) / max(level, 1e-9)
+def decibels(waveform: Tensor) -> float:
+    """Level of `(samples,)`."""
+    return 20.0 * math.log10(max(QUIETEST, float(waveform.square().mean().sqrt())))
 
 
 def bar(text: str, items: Sequence[Item]) -> Iterable[Item]:

@@ -1,28 +1,16 @@
-"""Starting from a sound instead of from nothing: variation, filling in, going on.
-
-All three are one thing: latents of a source on a canvas, a mask of the frames that are kept, and the time at which the
-solver starts. At strength 0 the start is the end: the source's reconstruction comes back. At strength 1 it is noise.
-"""
+"""What is asked for where a sound is started from instead of from nothing: variation, filling in, going on."""
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from audio.files import audio_rate, audio_seconds, read_audio
-from audio.mel import LogMelSpectrogram, MelConfig
-from autoencoder.model import MelVAE
-from latent_diffusion.model import LatentDiffusion
-from training.command import say
+from audio.files import audio_seconds
+from audio.mel import MelConfig
 
 DEFAULT_STRENGTH = 0.6
 ROUNDED_SECONDS = 0.005
-EDGE_FRAMES = 4
 Regions = tuple[tuple[float, float], ...]
 
 
@@ -130,31 +118,6 @@ class Edit:
         )
 
 
-@dataclass(frozen=True)
-class Canvas:
-    """Latents to start from.
-
-    Args:
-        latents: raw, `(1, channels, latent_frames)`; silence where there is no source.
-        toward: the same of the sound that a morph leads to, if any.
-        kept: `(1, latent_frames)`, True where they come out as they went in.
-        start_time: where the solver starts.
-    """
-
-    latents: Tensor
-    toward: Tensor | None
-    kept: Tensor
-    start_time: float
-
-    def rows(self, places: Sequence[float]) -> tuple[Tensor, Tensor | None, float]:
-        """Latents of clips that lie so far on the way of a morph, which frames are kept (None where none are), when."""
-        kept = self.kept.expand(len(places), -1) if bool(self.kept.any()) else None
-        latents = self.latents.repeat(len(places), 1, 1)
-        if self.toward is not None:
-            latents = torch.lerp(latents, self.toward, torch.tensor(places).to(latents)[:, None, None])
-        return latents, kept, self.start_time
-
-
 def check_source(edit: Edit, mel: MelConfig) -> None:
     """Refuse sounds too short for the mel.
 
@@ -202,86 +165,3 @@ def file_sha256(path: Path, option: str = "init_audio") -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ValueError(f"{option}: cannot read '{path}' ({(error.strerror or str(error)).lower()})") from error
-
-
-@torch.inference_mode()
-def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: LatentDiffusion) -> Canvas | None:
-    """Encode the source of settled settings and lay it where it belongs; None where there is none.
-
-    Args:
-        settings: of `pipelines.settling.settle`.
-        autoencoder: encodes.
-        diffusion: says how many latent frames a length has.
-
-    Raises:
-        ValueError: an unreadable file, or one too short for the mel.
-    """
-    if settings["edit"] is None:
-        return None
-    edit, spec = Edit.from_dict(settings["edit"]), diffusion.spec
-    frames = spec.num_latent_frames(settings["seconds"])
-    offset = min(round(edit.extend_before * spec.latent_rate), frames - 1)
-
-    def laid(path: Path) -> tuple[Tensor, int]:
-        source = encoded(path, autoencoder, edit.option, goes_on=edit.extend_after > 0.0)
-        length = min(source.shape[-1], frames - offset)
-        latents = torch.tensor(spec.silence, device=source.device)[None, :, None].repeat(1, 1, frames)
-        latents[..., offset : offset + length] = source[..., :length]
-        return latents, length
-
-    latents, length = laid(edit.init_audio)
-    toward = laid(edit.toward)[0] if edit.toward else None
-    kept = torch.zeros(1, frames, dtype=torch.bool, device=latents.device)
-    if edit.extends:
-        # Where a source breaks off, its last frames know no better than the mirror image behind it: they are made anew.
-        edge = EDGE_FRAMES if edit.extend_after and length > 2 * EDGE_FRAMES else 0
-        kept[:, offset : offset + length - edge] = True
-    elif edit.mask:
-        kept[:] = True
-        for start, end in edit.mask:
-            kept[:, math.floor(start * spec.latent_rate) : math.ceil(end * spec.latent_rate)] = False
-    return Canvas(latents, toward, kept, edit.start_time)
-
-
-def encoded(
-    path: Path,
-    autoencoder: MelVAE,
-    option: str = "init_audio",
-    longest_seconds: float | None = None,
-    goes_on: bool = False,
-) -> Tensor:
-    """A sound file as raw latents, `(1, channels, latent_frames)`; says so where it is resampled.
-
-    Args:
-        path: of the file.
-        autoencoder: encodes.
-        option: that names it.
-        longest_seconds: read no more than so much.
-        goes_on: the encoder, which sees beyond the end of a file, finds its mirror image there and not silence. Where a
-            sound breaks off it would write down that it ends, and what is made after it would begin anew.
-
-    Raises:
-        ValueError: an unreadable file, or one too short for the mel.
-    """
-    mel, own_rate = autoencoder.mel, audio_rate(path)
-    waveform, _ = read_audio(path, mel.sample_rate, seconds=longest_seconds)
-    check_samples(path, len(waveform), mel, option)
-    if own_rate != mel.sample_rate:
-        say(f"'{path}' has {own_rate} Hz and is brought to {mel.sample_rate} Hz")
-    device = next(autoencoder.parameters()).device
-    signal = torch.from_numpy(waveform)[None]
-    unit = mel.hop_length * autoencoder.config.frames_per_latent
-    latent_frames = -(-len(waveform) // unit)
-    if goes_on:
-        beyond = unit * (latent_frames + 1) + autoencoder.encoder_reach() * mel.hop_length + mel.n_fft - len(waveform)
-        signal = mirrored(signal, beyond)
-    log_mel = LogMelSpectrogram(mel).to(device)(signal.to(device))
-    latents = autoencoder.encode(log_mel).mean.float()
-    return latents[..., :latent_frames] if goes_on else latents
-
-
-def mirrored(waveform: Tensor, samples: int) -> Tensor:
-    """`(1, length)` followed by so many samples of its mirror image, back and forth where it is shorter than that."""
-    length = waveform.shape[-1]
-    place = torch.arange(length + samples) % (2 * length)
-    return waveform[:, torch.minimum(place, 2 * length - 1 - place)]

@@ -1,9 +1,11 @@
 """A clip as it is made: sound comes out while the rest is still noise, and no sound is kept that is out.
 
 The clip is made in stretches of 1, 2, 4, 8 and then always 16 seconds. Each sees the end of what is settled, which is
-held as it is, and some of what lies beyond it, which is thrown away: a model ends its sounds where its sight ends.
+held as it is, and some of what lies beyond it, which is not yet settled: a model ends its sounds where its sight ends.
+The next stretch begins with it and lets go of it by and by, the later frames sooner, so that what follows the border
+was made together with what lies before it.
 
-    | settled        | held | stretch                  | thrown away |
+    | settled        | held | let go | stretch         | not settled |
                      <-------- solved together, window by window --->
 
 Latents go to sound by the streaming decoder. The noise of a latent frame depends on its number alone, so the same seed
@@ -24,6 +26,7 @@ from torch import Tensor
 from audio.comments import wav_header
 from latent_diffusion.conditioning import Condition
 from latent_diffusion.guidance import Mixture
+from pipelines.canvas import let_go
 from pipelines.checking import check_before
 from pipelines.clips import origin
 from pipelines.conditions import conditions_of
@@ -38,6 +41,8 @@ from training.device import in_precision
 
 FIRST_SECONDS, LONGEST_SECONDS = 1.0, 16.0
 HELD_SECONDS, BEYOND_SECONDS = 1.0, 3.0
+# Of what was made beyond a border: how much the next stretch begins with, and until when of the solver it holds to it.
+LET_GO_SECONDS, LET_GO_FROM = 1.0, 0.9
 NOISE_FRAMES = 64
 BLOCK_FRAMES = 32
 RAMP_SECONDS = 0.05
@@ -154,14 +159,12 @@ def latent_stretches(pipeline: TextToAudioPipeline, job: Job, settings: dict[str
         said, negative = conditions_of(diffusion, [job], settings, total)
     sampler, style = sampler_of(settings), pipeline.style(settings)
     settled = torch.zeros(1, spec.channels, 0, device=diffusion.device)
+    ahead = settled
     for start, end in stretches(total, spec.latent_rate):
         first = start - settled.shape[-1]
         last = min(total, end + round(BEYOND_SECONDS * spec.latent_rate))
         noise = frame_noise(settings["seed"], job.index, spec.channels, first, last)[None].to(diffusion.device)
-        given, kept = None, None
-        if start:
-            given = torch.cat([settled, settled.new_zeros(1, spec.channels, last - start)], dim=-1)
-            kept = (torch.arange(first, last, device=diffusion.device) < start)[None]
+        given, kept = _held(settled, ahead[..., : last - start], last - first) if start else (None, None)
         part = _part(said, first, last)
         with in_precision(pipeline.device, pipeline.precision):
             made = diffusion.sample(
@@ -169,7 +172,16 @@ def latent_stretches(pipeline: TextToAudioPipeline, job: Job, settings: dict[str
             )
         fresh = made[..., start - first : end - first]
         settled = torch.cat([settled, fresh], dim=-1)[..., -round(HELD_SECONDS * spec.latent_rate) :]
+        ahead = made[..., end - first :][..., : round(LET_GO_SECONDS * spec.latent_rate)]
         yield fresh
+
+
+def _held(settled: Tensor, ahead: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+    """What a stretch begins with, raw latents `(1, channels, frames)`, and until when it is held, `(1, frames)`."""
+    given = torch.cat([settled, ahead], dim=-1)
+    kept = torch.cat([torch.ones(settled.shape[-1]), let_go(ahead.shape[-1], LET_GO_FROM)]).to(given)
+    beyond = frames - given.shape[-1]
+    return torch.nn.functional.pad(given, (0, beyond)), torch.nn.functional.pad(kept, (0, beyond))[None]
 
 
 def _part(said: Condition | Mixture, first: int, last: int) -> Condition | Mixture:

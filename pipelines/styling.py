@@ -11,7 +11,8 @@ from audio.measures import peak
 from autoencoder.model import MelVAE
 from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.style import Style, check_style_strength
-from pipelines.editing import encoded, file_sha256
+from pipelines.canvas import encoded
+from pipelines.editing import file_sha256
 from pipelines.request import Request
 
 DEFAULT_STYLE_STRENGTH = 0.15

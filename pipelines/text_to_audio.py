@@ -18,10 +18,10 @@ from autoencoder.model import MelVAE
 from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.sampling import Seen
 from pipelines.bundle import Bundle, Defaults
+from pipelines.canvas import Canvas, open_canvas
 from pipelines.compatibility import check_latents, check_vocoder
 from pipelines.conditions import conditions_of
 from pipelines.decoding import decode_clip, decode_long, decode_loop
-from pipelines.editing import Canvas, open_canvas
 from pipelines.looping import loop_seconds
 from pipelines.morphing import evened, job_noise
 from pipelines.ranking import best_rows, evidence
@@ -192,7 +192,7 @@ class TextToAudioPipeline:
         return output_of(waveforms, jobs, rows, settings, self.sample_rate)
 
     def canvas(self, settings: dict[str, Any]) -> Canvas | None:
-        """What settled settings start from; see `pipelines.editing.open_canvas`."""
+        """What settled settings start from; see `pipelines.canvas.open_canvas`."""
         return open_canvas(settings, self.autoencoder, self.diffusion)
 
     def one_of(self, jobs: Sequence[Job], row: int, settings: dict[str, Any]) -> AudioOutput:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from audio.files import read_audio, write_audio
-from pipelines.check_control import Property, border_scores, main, pairs
+from pipelines.borders import border_scores
+from pipelines.check_control import Property, decibels, main, pairs
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +31,23 @@ def test_every_promise_is_measured_on_the_bundled_model(folder, tmp_path, capsys
     page = json.loads((tmp_path / "control.json").read_text())
     for name in ("kept", "morph", "loop"):
         assert len(page[name]["values"]) == 2
-    for name in ("strength", "kept", "extend", "morph", "loop", "long", "stream"):
+    for name in ("strength", "kept", "extend", "goes_on", "morph", "loop", "long", "stream"):
         assert name in printed.err
         assert len(page[name]["values"]) <= 5
     assert page["strength"]["values"][0] == 0.0
     assert page["strength"]["within"] == 1.0
     assert max(page["kept"]["values"]) < page["kept"]["limit"] == 0.05
     assert max(page["morph"]["values"]) < page["morph"]["limit"] == 3.0
+    # A drone that breaks off goes on: without its last moments behind its end it falls silent there.
+    assert len(page["goes_on"]["values"]) == 2
+    assert page["goes_on"]["limit"] == 12.0
+
+
+def test_levels_are_in_decibels() -> None:
+    tone = torch.sin(torch.arange(44_100) * 0.1)
+    assert decibels(tone) == pytest.approx(-3.01, abs=0.01)
+    assert decibels(0.1 * tone) == pytest.approx(-23.01, abs=0.01)
+    assert decibels(torch.zeros(100)) == -100.0
 
 
 def test_a_border_that_jumps_is_told_from_one_that_does_not() -> None:

@@ -10,8 +10,9 @@ import torch
 from audio.files import read_audio, write_audio
 from audio.mel import LogMelSpectrogram
 from pipelines import TextToAudioPipeline
+from pipelines.canvas import encoded
 from pipelines.decoding import decode_clip, decode_long
-from pipelines.editing import Edit, encoded
+from pipelines.editing import Edit
 from pipelines.generate import main
 from pipelines.looping import seam_score
 

@@ -10,7 +10,7 @@ import torch
 
 from audio.comments import read_comment, wav_header
 from latent_diffusion.guidance import Mixture
-from pipelines.live import Guard, _part, check_live, frame_noise, pcm, stretches
+from pipelines.live import LET_GO_FROM, Guard, _held, _part, check_live, frame_noise, pcm, stretches
 from pipelines.request import Request
 
 RATE = 44_100
@@ -25,6 +25,20 @@ def test_the_noise_of_a_frame_depends_on_its_number_alone() -> None:
     assert not torch.equal(frame_noise(3, 1, 5, 0, 400), whole)
     assert whole.std() == pytest.approx(1.0, abs=0.1)
     assert abs(np.corrcoef(whole[0, :128], whole[0, 128:256])[0, 1]) < 0.4
+
+
+@pytest.mark.parametrize(("settled", "ahead", "frames"), [(5, 4, 12), (5, 4, 9), (3, 0, 8)])
+def test_what_lay_beyond_a_border_is_let_go_by_and_by(settled: int, ahead: int, frames: int) -> None:
+    before, beyond = torch.randn(1, 3, settled), torch.randn(1, 3, ahead)
+    given, until = _held(before, beyond, frames)
+    assert given.shape == (1, 3, frames)
+    assert until.shape == (1, frames)
+    assert torch.equal(given[..., : settled + ahead], torch.cat([before, beyond], dim=-1))
+    assert bool((until[:, :settled] == 1.0).all())
+    assert not until[:, settled + ahead :].any()
+    soft = until[0, settled : settled + ahead]
+    assert not ahead or (float(soft[0]) == pytest.approx(LET_GO_FROM) and bool((soft.diff() < 0.0).all()))
+    assert bool((soft > 0.0).all())
 
 
 @pytest.mark.parametrize("seconds", [0.3, 2.0, 3.0, 14.0, 61.7, 600.0])

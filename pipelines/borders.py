@@ -1,0 +1,42 @@
+"""Can a border be heard? How much a log-mel changes there, over how much it changes elsewhere."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.looping import PERCENTILE
+
+# Frames to either side of a border that count as it: a window of the mel, and a little.
+BORDER_FRAMES = 4
+# Nats below the loudest cell of a clip (52 dB): a border at which nothing is louder is not heard.
+AUDIBLE_NATS = 6.0
+
+
+def border_scores(log_mel: Tensor, borders: Sequence[int]) -> Iterator[float]:
+    """The largest change around the worst audible border, over the 95th percentile of the same around other places.
+
+    Args:
+        log_mel: `(n_mels, frames)`.
+        borders: frames; those at the ends, and those in silence, are left out.
+
+    Yields:
+        one score, or none where no border is to be judged.
+    """
+    around = 2 * BORDER_FRAMES
+    changes = log_mel.diff(dim=-1).abs().mean(dim=0)
+    if len(changes) <= around:
+        return
+    # Row n: what changes from n on, around frame n + BORDER_FRAMES.
+    worst = changes.unfold(0, around, 1).amax(dim=1)
+    audible = log_mel.amax(dim=0) > log_mel.max() - AUDIBLE_NATS
+    rows = [at - BORDER_FRAMES for at in borders if BORDER_FRAMES <= at < len(changes) - BORDER_FRAMES]
+    heard = [row for row in rows if bool(audible[row : row + around].any())]
+    near = torch.zeros(len(worst), dtype=torch.bool)
+    for row in rows:
+        near[max(0, row - around) : row + around] = True
+    usual = audible[BORDER_FRAMES : BORDER_FRAMES + len(worst)] & ~near
+    if heard and bool(usual.any()):
+        level = float(np.percentile(worst[usual].numpy(), PERCENTILE))
+        yield max(float(worst[row]) for row in heard) / max(level, 1e-9)

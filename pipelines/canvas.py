@@ -1,0 +1,175 @@
+"""Latents to start from: those of a source, how long each of them is held, and when the solver starts.
+
+Variation, filling in and going on are one thing: latents on a canvas, the time until which each frame is held, and the
+time at which the solver starts. At strength 0 the start is the end: the source's reconstruction comes back. At strength
+1 it is noise.
+
+Where a source breaks off, nobody knows how it went on. What is certain is that it does not end there: behind its end
+lie its last moments, back and forth, and they are held while level and kind of sound are decided, near noise.
+
+    | source, held to the end | its last frames, | its last moments back and forth, | free
+                                let go by and by | let go by and by, sooner         |
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from audio.files import audio_rate, read_audio
+from audio.mel import LogMelSpectrogram
+from autoencoder.model import MelVAE
+from latent_diffusion.model import LatentDiffusion
+from pipelines.editing import Edit, check_samples
+from training.command import say
+
+# Where a source breaks off: how many of its latent frames are let go, from which time of the solver on; and how many
+# behind its end begin as its last moments, back and forth: at most so many seconds of them, as long as they were no
+# more than twice as loud as the very last.
+EDGE_FRAMES, EDGE_FROM = 8, 0.9
+BEYOND_FRAMES, BEYOND_FROM = 30, 0.7
+FOLD_SECONDS, VERY_LAST_SECONDS, LOUDER = 0.25, 0.04, 2.0
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Latents to start from.
+
+    Args:
+        latents: raw, `(1, channels, latent_frames)`; silence where there is no source.
+        toward: the same of the sound that a morph leads to, if any.
+        kept: `(1, latent_frames)`, until which time they are held: 1 where they come out as they went in.
+        start_time: where the solver starts.
+    """
+
+    latents: Tensor
+    toward: Tensor | None
+    kept: Tensor
+    start_time: float
+
+    def rows(self, places: Sequence[float]) -> tuple[Tensor, Tensor | None, float]:
+        """Latents of clips that lie so far on the way of a morph, which frames are kept (None where none are), when."""
+        kept = self.kept.expand(len(places), -1) if bool(self.kept.any()) else None
+        latents = self.latents.repeat(len(places), 1, 1)
+        if self.toward is not None:
+            latents = torch.lerp(latents, self.toward, torch.tensor(places).to(latents)[:, None, None])
+        return latents, kept, self.start_time
+
+
+@torch.inference_mode()
+def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: LatentDiffusion) -> Canvas | None:
+    """Encode the source of settled settings and lay it where it belongs; None where there is none.
+
+    Args:
+        settings: of `pipelines.settling.settle`.
+        autoencoder: encodes.
+        diffusion: says how many latent frames a length has.
+
+    Raises:
+        ValueError: an unreadable file, or one too short for the mel.
+    """
+    if settings["edit"] is None:
+        return None
+    edit, spec = Edit.from_dict(settings["edit"]), diffusion.spec
+    frames = spec.num_latent_frames(settings["seconds"])
+    offset = min(round(edit.extend_before * spec.latent_rate), frames - 1)
+
+    beyond = BEYOND_FRAMES if edit.extend_after else 0
+
+    def laid(path: Path) -> tuple[Tensor, int]:
+        source = encoded(path, autoencoder, edit.option, beyond=beyond)
+        length = min(source.shape[-1], frames - offset)
+        latents = torch.tensor(spec.silence, device=source.device)[None, :, None].repeat(1, 1, frames)
+        latents[..., offset : offset + length] = source[..., :length]
+        return latents, min(source.shape[-1] - beyond, length)
+
+    latents, length = laid(edit.init_audio)
+    toward = laid(edit.toward)[0] if edit.toward else None
+    kept = torch.zeros(1, frames, device=latents.device)
+    if edit.extends:
+        kept[:, offset : offset + length] = 1.0
+        if edit.extend_after:
+            edge = min(EDGE_FRAMES, length // 2)
+            easing = torch.cat([let_go(edge, EDGE_FROM), let_go(beyond, BEYOND_FROM)]).to(kept)
+            part = kept[:, offset + length - edge :][:, : len(easing)]
+            part[:] = easing[: part.shape[-1]]
+    elif edit.mask:
+        kept[:] = 1.0
+        for start, end in edit.mask:
+            kept[:, math.floor(start * spec.latent_rate) : math.ceil(end * spec.latent_rate)] = 0.0
+    return Canvas(latents, toward, kept, edit.start_time)
+
+
+def let_go(frames: int, first: float) -> Tensor:
+    """Until when frames are held that are let go one after the other, `(frames,)`: the first until `first`."""
+    return first * (1.0 - torch.arange(frames) / max(1, frames))
+
+
+def encoded(
+    path: Path,
+    autoencoder: MelVAE,
+    option: str = "init_audio",
+    longest_seconds: float | None = None,
+    beyond: int = 0,
+) -> Tensor:
+    """A sound file as raw latents, `(1, channels, latent_frames)`; says so where it is resampled.
+
+    Args:
+        path: of the file.
+        autoencoder: encodes.
+        option: that names it.
+        longest_seconds: read no more than so much.
+        beyond: latent frames to add for a sound that breaks off. The encoder sees beyond the end of a file, and finds
+            its last moments there, back and forth: of silence it would write down that the sound ends.
+
+    Raises:
+        ValueError: an unreadable file, or one too short for the mel.
+    """
+    mel, own_rate = autoencoder.mel, audio_rate(path)
+    waveform, _ = read_audio(path, mel.sample_rate, seconds=longest_seconds)
+    check_samples(path, len(waveform), mel, option)
+    if own_rate != mel.sample_rate:
+        say(f"'{path}' has {own_rate} Hz and is brought to {mel.sample_rate} Hz")
+    device = next(autoencoder.parameters()).device
+    signal = torch.from_numpy(waveform)[None]
+    unit = mel.hop_length * autoencoder.config.frames_per_latent
+    latent_frames = -(-len(waveform) // unit)
+    if beyond:
+        latent_frames += beyond
+        seen = unit * (latent_frames + 1) + autoencoder.encoder_reach() * mel.hop_length + mel.n_fft - len(waveform)
+        signal = back_and_forth(signal, seen, last_moments(signal, mel.sample_rate))
+    log_mel = LogMelSpectrogram(mel).to(device)(signal.to(device))
+    latents = autoencoder.encode(log_mel).mean.float()
+    return latents[..., :latent_frames] if beyond else latents
+
+
+def last_moments(waveform: Tensor, sample_rate: int) -> int:
+    """How many of the last samples sound like the very last: a sound that has died away is not to begin anew.
+
+    Args:
+        waveform: `(1, length)`.
+        sample_rate: in Hz.
+    """
+    unit = max(1, round(VERY_LAST_SECONDS * sample_rate))
+    backwards = waveform[0].flip(0)[: round(FOLD_SECONDS * sample_rate)]
+    levels = [float(part.square().mean().sqrt()) for part in torch.split(backwards, unit)]
+    alike = next((place for place, level in enumerate(levels) if level > LOUDER * levels[0]), len(levels))
+    return min(alike * unit, len(backwards))
+
+
+def back_and_forth(waveform: Tensor, samples: int, fold: int) -> Tensor:
+    """`(1, length)` followed by so many samples: its last `fold` ones, backwards, forwards, and so on.
+
+    Args:
+        waveform: `(1, length)`.
+        samples: to add.
+        fold: of its last samples; all where it is shorter.
+    """
+    length = waveform.shape[-1]
+    fold = min(fold, length)
+    place = torch.arange(samples) % (2 * fold)
+    return torch.cat([waveform, waveform[:, length - 1 - torch.minimum(place, 2 * fold - 1 - place)]], dim=1)

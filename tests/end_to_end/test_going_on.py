@@ -1,0 +1,52 @@
+"""What is made after a recording that breaks off, on the bundled model: it goes on, and what had ended stays ended."""
+
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pytest
+
+from audio.files import read_audio, write_audio
+from pipelines import TextToAudioPipeline, canvas
+from pipelines.check_control import decibels
+from pipelines.editing import Edit
+
+STEPS = {"solver_steps": 8, "seed": 3}
+LASTING = ("ambi_drone", "ambi_choir", "ambi_haunted_hum", "guit_em9", "ambi_lunar_land")
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> TextToAudioPipeline:
+    return TextToAudioPipeline.from_pretrained(device="cpu")
+
+
+def levels_after(pipeline: TextToAudioPipeline, folder: Path, out: Path) -> list[float]:
+    """Decibels of 0.3 s behind the break over the 0.3 s before it."""
+    rate, found = pipeline.sample_rate, []
+    for name in LASTING:
+        sound = read_audio(folder / f"{name}.flac", rate, 0.0, 1.2)[0]
+        write_audio(out / f"{name}.wav", sound, rate)
+        made = pipeline((), edit=Edit(out / f"{name}.wav", extend_after=0.8), **STEPS).waveforms[0]
+        width = round(0.3 * rate)
+        before, after = made[len(sound) - width : len(sound)], made[len(sound) : len(sound) + width]
+        found.append(decibels(after) - decibels(before))
+    return found
+
+
+def test_a_sound_that_breaks_off_goes_on(pipeline, sonic_pi_folder, tmp_path, monkeypatch) -> None:
+    found = levels_after(pipeline, sonic_pi_folder, tmp_path)
+    assert median(found) > -9.0, found
+    # Without its last moments behind its end it is fainter.
+    monkeypatch.setattr(canvas, "BEYOND_FROM", 0.0)
+    assert median(levels_after(pipeline, sonic_pi_folder, tmp_path)) < median(found) - 2.0
+
+
+def test_what_had_ended_stays_ended(pipeline, sonic_pi_folder, tmp_path) -> None:
+    rate = pipeline.sample_rate
+    rest = rate // 10
+    for name in ("bd_haus", "drum_cowbell", "elec_bell"):
+        # A tenth of a second of silence behind it, as a recording of a struck sound has.
+        sound = np.pad(read_audio(sonic_pi_folder / f"{name}.flac", rate)[0], (0, rest))
+        write_audio(tmp_path / f"{name}.wav", sound, rate)
+        made = pipeline((), edit=Edit(tmp_path / f"{name}.wav", extend_after=0.6), **STEPS).waveforms[0]
+        assert decibels(made[len(sound) :]) < decibels(made[: len(sound) - rest]) - 25.0, name
