@@ -31,6 +31,8 @@ from training.command import say
 # behind its end begin as its last moments, back and forth: at most so many seconds of them, as long as they were no
 # more than twice as loud as the very last.
 EDGE_FRAMES, EDGE_FROM = 8, 0.9
+# Of a region that is made anew, one part in so many at most begins as the source at either side.
+EASED = 4
 BEYOND_FRAMES, BEYOND_FROM = 30, 0.7
 FOLD_SECONDS, VERY_LAST_SECONDS, LOUDER = 0.25, 0.04, 2.0
 
@@ -100,7 +102,11 @@ def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: Lat
     elif edit.mask:
         kept[:] = 1.0
         for start, end in edit.mask:
-            kept[:, math.floor(start * spec.latent_rate) : math.ceil(end * spec.latent_rate)] = 0.0
+            part = kept[:, math.floor(start * spec.latent_rate) : math.ceil(end * spec.latent_rate)]
+            part[:] = 0.0
+            easing = let_go(min(EDGE_FRAMES, part.shape[-1] // EASED), EDGE_FROM).to(kept)
+            part[:, : len(easing)] = easing
+            part[:, part.shape[-1] - len(easing) :] = easing.flip(0)
     return Canvas(latents, toward, kept, edit.start_time)
 
 

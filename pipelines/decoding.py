@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from autoencoder.model import MelVAE
-from pipelines.looping import around, decode_loop_mel
+from pipelines.looping import around, begun_smoothly, decode_loop_mel
 from pipelines.streaming import StreamingDecoder
 from vocoder.base import Vocoder
 
@@ -37,10 +37,11 @@ def decode_loop(
     vocode: Callable[[Tensor], Tensor],
     precision: torch.dtype,
 ) -> Tensor:
-    """The same of loops; `vocoder` says how far it hears."""
+    """The same of loops, each begun where it changes least; `vocoder` says how far it hears."""
     with torch.autocast(latents.device.type, precision, enabled=precision != torch.float32):
         log_mel = decode_loop_mel(autoencoder, latents)
-    return around(log_mel.float(), vocoder, vocode, autoencoder.mel.hop_length)
+    made = around(log_mel.float(), vocoder, vocode, autoencoder.mel.hop_length)
+    return torch.stack([begun_smoothly(one.cpu(), autoencoder.mel) for one in made])
 
 
 def decode_long(latents: Tensor, autoencoder: MelVAE, vocoder: Vocoder) -> Tensor:

@@ -4,6 +4,8 @@ The transformer sees a margin of the end before the beginning and of the beginni
 (`latent_diffusion.sampling.looped_field`); the decoders, which hear only so far, are given what lies beyond each end by
 going round. So the last sample leads into the first as any sample leads into the next.
 
+A circle begins nowhere, so the clip may begin anywhere on it: it does where the sound changes least.
+
 The vocoder's clock turns once in `frame_alignment` frames, and a latent frame is several mel frames: a loop is a whole
 number of both.
 """
@@ -72,6 +74,28 @@ def around(log_mel: Tensor, vocoder: Vocoder, decode: Callable[[Tensor], Tensor]
     return waveform[:, margin * hop_length : (margin + log_mel.shape[-1]) * hop_length]
 
 
+def _reach(mel: MelConfig) -> int:
+    """Frames to either side of a place that hear it, and one."""
+    return -(-mel.n_fft // mel.hop_length // 2) + 1
+
+
+def begun_smoothly(waveform: Tensor, mel: MelConfig) -> Tensor:
+    """A loop that begins where its log-mel changes least, so that a player that stumbles there is heard least.
+
+    Args:
+        waveform: of a loop, a whole number of frames, `(samples,)`.
+        mel: of the measurement.
+    """
+    frames, reach = waveform.shape[-1] // mel.hop_length, _reach(mel)
+    turns = 1 + 2 * -(-2 * reach // frames)
+    log_mel = LogMelSpectrogram(mel)(waveform.float().repeat(turns)[None])[0]
+    # Change n leads from frame n to the next; those of the middle turn hear no cut.
+    change = log_mel.diff(dim=-1).abs().mean(dim=0).unfold(0, 2 * reach, 1).amax(dim=1)
+    first = turns // 2 * frames
+    quietest = int(change[first - reach : first - reach + frames].argmin())
+    return waveform.roll(-quietest * mel.hop_length, dims=-1)
+
+
 def seam_score(waveform: Tensor, mel: MelConfig) -> float:
     """How rough the seam of a loop is; below 1, it is nothing special.
 
@@ -85,7 +109,7 @@ def seam_score(waveform: Tensor, mel: MelConfig) -> float:
     twice = LogMelSpectrogram(mel)(torch.cat([waveform, waveform])[None])[0]
     change = twice.diff(dim=-1).abs().mean(dim=0).numpy()
     middle = twice.shape[-1] // 2
-    reach = -(-mel.n_fft // mel.hop_length // 2) + 1
+    reach = _reach(mel)
     seam = float(change[max(0, middle - reach) : middle + reach].max())
     # Away from the seam, and from the two ends, which are cut.
     stretches = [change[reach : middle - reach], change[middle + reach : -reach]]

@@ -284,9 +284,8 @@ class TextToAudioPipeline:
             condition, negative = conditions_of(self.diffusion, jobs, settings, max(frames))
             sampler = started_sampler(settings, start_time)
             valid = None if min(frames) == max(frames) else torch.tensor(frames)
-            style = self.style(settings)
             given = (condition, sampler, valid, on_step, start, start_time, kept, negative)
-            return self.diffusion.sample(noise.to(self.device), *given, settings["loop"], watch, style)
+            return self.diffusion.sample(noise.to(self.device), *given, settings["loop"], watch, self.style(settings))
 
     def vocode(self, log_mel: Tensor) -> Tensor:
         """Log-mel `(batch, n_mels, frames)` of the autoencoder's contract to `(batch, samples)`.
