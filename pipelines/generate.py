@@ -82,7 +82,8 @@ def generate(
         loop: the end leads into the beginning, without a seam; the length is rounded to what goes round.
         stereo: width of a sound in two channels, such as 0.5 and up to 1; 0 is one channel. Both together are always
             the one-channel sound.
-        morph: two prompts ("a kick" "a bell"), two seeds (1 2) or two sound files; clips lead from the one to the other.
+        morph: two prompts ("a kick" "a bell"), two seeds (1 2) or two sound files; clips lead from the first to the
+            second.
         morph_clips: how many clips lead there, both ends counted.
         pitch: a note (C4), a frequency (440Hz) or a MIDI number (60).
         loudness: of the loudest 50 ms, in dB relative to full scale, such as -12.
@@ -91,8 +92,8 @@ def generate(
         style: a sound file whose timbre the clips are drawn towards.
         style_strength: how far, 0 to 1; 0.15 when left out. More of it takes more away from the prompt.
         init_audio: a sound file to start from: a variation of it, or with --mask or --extend_after more of it.
-        strength: how new a variation is: 0 gives the source back as the model hears it, 1 forgets it; 0.6 when left out, 1
-            inside a mask.
+        strength: how new a variation is: 0 gives the source back as the model hears it, 1 forgets it; 0.6 when left
+            out, 1 inside a mask.
         mask: seconds that are made anew, as 0.4:0.8; all else is kept; repeat the option for several.
         extend_before: seconds to make before the sound file.
         extend_after: seconds to make after it.
@@ -106,8 +107,8 @@ def generate(
         guidance_scale: how strongly the prompt is followed; 1 is off.
         guidance_interval: from when to when the prompt is pressed, as 0.1:0.8; 0 is noise, 1 the finished sound.
         guidance_rescale: takes back what a large scale adds in spread, 0 to 1.
-        guidance_parallel: how much of the guidance may make a sound louder and harsher, 0 to 1; less of it bears a larger
-            scale (adaptive projected guidance).
+        guidance_parallel: how much of the guidance may make a sound louder and harsher, 0 to 1; less of it bears a
+            larger scale (adaptive projected guidance).
         solver: such as euler, midpoint, heun, dpmpp_2m, ddim, stochastic, ancestral or adaptive.
         solver_steps: how many steps lead from noise to sound; more is slower and finer.
         spacing: of the solver's times; quadratic has more near noise, cosine more at both ends.
