@@ -85,6 +85,30 @@ class Gallery:
         yield "--glide true", self.one(*both, glide=True, seconds=1.5)
         yield "--negative_prompt bright", self.one(both[1], negative_prompt="bright", seconds=1.5)
 
+    def glide(self) -> Iterator[Sound]:
+        """Three prompts that follow each other, evenly and at given seconds."""
+        words = ("a soft organ, C4", "a string ensemble, C4", "a bright brass section, C4")
+        yield "--glide true --seconds 4", self.one(*words, glide=True, seconds=4.0)
+        yield "--glide_at 0,1,2", self.one(*words, glide=True, glide_at=(0.0, 1.0, 2.0), seconds=4.0)
+
+    def numbers(self) -> Iterator[Sound]:
+        """The same noise at other notes, levels, brightness and lengths."""
+        plain = "a marimba"
+        for note in ("C3", "C5"):
+            yield f"--pitch {note}", self.one(plain, pitch=note, seconds=0.8)
+        for level in (-30.0, -6.0):
+            yield f"--loudness {level:g}", self.one(plain, loudness=level, seconds=0.8)
+        for centroid in (400.0, 4000.0):
+            yield f"--brightness {centroid:g}", self.one(plain, brightness=centroid, seconds=0.8)
+        for seconds in (0.3, 2.0):
+            yield f"--seconds {seconds:g}", self.one(plain, seconds=seconds)
+
+    def best_of(self) -> Iterator[Sound]:
+        """The best of eight beside the first."""
+        for prompt in ("a bright marimba, C5", "a tight acoustic snare"):
+            yield prompt, self.one(prompt, seconds=0.8)
+            yield "--best_of 8", self.one(prompt, seconds=0.8, best_of=8)
+
     def style(self) -> Iterator[Sound]:
         """A prompt drawn towards the recording."""
         yield "the recording", self.real()
@@ -136,6 +160,9 @@ MODES: dict[str, Callable[[Gallery], Iterator[Sound]]] = {
     "mask": Gallery.mask,
     "extend": Gallery.extend,
     "prompts": Gallery.prompts,
+    "glide": Gallery.glide,
+    "numbers": Gallery.numbers,
+    "best_of": Gallery.best_of,
     "style": Gallery.style,
     "loop": Gallery.loop,
     "morph": Gallery.morph,
@@ -162,7 +189,8 @@ def gallery(
         out: folder to write into.
         prompt: what the recording could be called.
         model: folder of a bundle; the bundled model when left out.
-        modes: strength, mask, extend, prompts, style, loop, morph, long, stereo, steering; all when left out.
+        modes: strength, mask, extend, prompts, glide, numbers, best_of, style, loop, morph, long, stereo, steering; all
+            when left out.
         sounds: write the sounds too.
         seed: of everything.
         solver_steps: of the solver; from the bundle when left out.

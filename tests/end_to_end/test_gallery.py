@@ -19,7 +19,7 @@ def source(sonic_pi_folder: Path, tmp_path: Path) -> Path:
 
 def test_modes_become_pictures_and_sounds(source, tmp_path, capsys) -> None:
     out = tmp_path / "gallery"
-    modes = ["strength", "mask", "extend", "style", "morph", "stereo"]
+    modes = ["strength", "mask", "extend", "glide", "numbers", "best_of", "style", "morph", "stereo"]
     options = ["--prompt", "a bell", "--solver_steps", "2", *(word for mode in modes for word in ("--modes", mode))]
     assert main(["--audio", str(source), "--out", str(out), *options]) == 0
     paths = [Path(line) for line in capsys.readouterr().out.split()]
@@ -29,12 +29,15 @@ def test_modes_become_pictures_and_sounds(source, tmp_path, capsys) -> None:
     assert soundfile.info(str(out / "extend_1.wav")).duration == pytest.approx(0.5 + 0.6, abs=0.01)
     kept, changed = (soundfile.read(out / f"strength_{number}.wav")[0] for number in (1, 4))
     assert np.abs(kept - changed).max() > 0.01
+    faint, loud = (np.abs(soundfile.read(out / f"numbers_{number}.wav")[0]).max() for number in (2, 3))
+    assert loud > 3.0 * faint
+    assert [soundfile.info(str(out / f"numbers_{number}.wav")).duration for number in (6, 7)] == [0.3, 2.0]
     left, right, both = (soundfile.read(out / f"stereo_{number}.wav")[0] for number in range(3))
     assert np.abs((left + right) / 2 - both).max() < 1e-3
 
 
 def test_bad_input_is_one_line(source, tmp_path, capsys) -> None:
-    assert len(MODES) == 10
+    assert len(MODES) == 13
     for options, words in (
         (["--audio", str(source), "--modes", "sing"], "modes: expected some of strength"),
         (["--audio", "/nowhere.wav"], "not a readable sound file"),
