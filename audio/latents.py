@@ -66,8 +66,9 @@ class LatentSpec:
         return self.mel.frame_rate / self.frames_per_latent
 
     def num_latent_frames(self, seconds: float) -> int:
-        """Latent frames that cover `seconds`, rounded up."""
-        return max(1, -int(-seconds * self.latent_rate // 1))
+        """Latent frames that cover `seconds`, rounded up; counted in whole samples, as clips are."""
+        samples = round(seconds * self.mel.sample_rate)
+        return max(1, -(-samples // (self.mel.hop_length * self.frames_per_latent)))
 
     def whiten(self, latents: Tensor) -> Tensor:
         """Raw latents `(batch, channels, latent_frames)` to zero mean, unit variance per channel."""

@@ -243,7 +243,9 @@ def adaptive(velocity: Field, noise: Tensor, times: Tensor, tolerance: float, on
         return velocity(x, time.to(times))
 
     ends = torch.stack([times[0], times[-1]]).to(noise.device)
-    made: Tensor = odeint(counted, noise, ends, rtol=tolerance, atol=tolerance, method="dopri5")[-1]
+    # Its own default is float64, which Apple's GPUs do not have.
+    options = {"dtype": torch.float32} if noise.device.type == "mps" else None
+    made: Tensor = odeint(counted, noise, ends, rtol=tolerance, atol=tolerance, method="dopri5", options=options)[-1]
     for index in range(passed, len(times) - 1):
         _tell(on_step, index, times)
     return made

@@ -102,12 +102,24 @@ def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: Lat
     elif edit.mask:
         kept[:] = 1.0
         for start, end in edit.mask:
-            part = kept[:, math.floor(start * spec.latent_rate) : math.ceil(end * spec.latent_rate)]
-            part[:] = 0.0
-            easing = let_go(min(EDGE_FRAMES, part.shape[-1] // EASED), EDGE_FROM).to(kept)
-            part[:, : len(easing)] = easing
-            part[:, part.shape[-1] - len(easing) :] = easing.flip(0)
+            kept[:, math.floor(start * spec.latent_rate) : math.ceil(end * spec.latent_rate)] = 0.0
+        ease_sides(kept[0])
     return Canvas(latents, toward, kept, edit.start_time)
+
+
+def ease_sides(kept: Tensor) -> None:
+    """Let go by and by, at either side of each stretch that is not kept; where a clip begins or ends, nothing is.
+
+    Args:
+        kept: `(latent_frames,)`, 1 or 0, which is changed.
+    """
+    free = torch.nn.functional.pad((kept == 0.0).int(), (1, 1)).diff()
+    for start, end in zip((free == 1).nonzero()[:, 0].tolist(), (free == -1).nonzero()[:, 0].tolist(), strict=True):
+        easing = let_go(min(EDGE_FRAMES, (end - start) // EASED), EDGE_FROM).to(kept)
+        if start:
+            kept[start : start + len(easing)] = easing
+        if end < len(kept):
+            kept[end - len(easing) : end] = easing.flip(0)
 
 
 def let_go(frames: int, first: float) -> Tensor:

@@ -17,7 +17,7 @@ from audio.files import write_aside, write_audio
 from audio.measures import Waveform, brightness_hz, loudness_db
 from audio.mel import MelConfig
 from pipelines.looping import seam_score
-from pipelines.provenance import as_comment, batch_of, telling
+from pipelines.provenance import REVISION, as_comment, batch_of, telling
 from pipelines.request import AudioOutput
 from pipelines.stereo import band_coherence, mono_of
 from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
@@ -182,6 +182,7 @@ def origin(prompt: str, index: int, settings: dict[str, Any], pipeline: TextToAu
         "stages": pipeline.fingerprints,
         "licences": list(pipeline.licences),
         "versions": versions(),
+        "revision": REVISION,
         # Sums depend on how many threads share them.
         "threads": torch.get_num_threads(),
         **({"loaded": pipeline.loaded} if pipeline.loaded else {}),

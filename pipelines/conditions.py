@@ -29,8 +29,14 @@ def conditions_of(
     """
 
     def said(prompts: Sequence[str]) -> Condition:
+        # A source may be shorter than anything that was trained on.
+        shortest = diffusion.config.conditioning.number_ranges.get("seconds", (0.0,))[0]
         numbers = [
-            {**named_numbers(diffusion, prompt), **job.numbers, "seconds": min(job.seconds, diffusion.max_seconds)}
+            {
+                **named_numbers(diffusion, prompt),
+                **job.numbers,
+                "seconds": max(shortest, min(job.seconds, diffusion.max_seconds)),
+            }
             for prompt, job in zip(prompts, jobs, strict=True)
         ]
         return diffusion.encode_conditions(prompts, [job.label for job in jobs], numbers)

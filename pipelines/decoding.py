@@ -1,6 +1,6 @@
 """Latents to sound: a clip at once, a loop around, a long clip piece by piece."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -54,3 +54,26 @@ def decode_long(latents: Tensor, autoencoder: MelVAE, vocoder: Vocoder) -> Tenso
         made[:, samples : samples + piece.shape[1]] = piece
         samples += piece.shape[1]
     return made[:, :samples]
+
+
+def decoded_rows(batches: Sequence[Tensor], rows: Sequence[int], sound: Callable[[Tensor], Tensor]) -> Tensor:
+    """Sounds of some of the rows of all batches, `(rows, samples)`.
+
+    A sound depends in its last bits on the batch that it is decoded with, so batches are decoded whole; those that hold
+    no wanted row are not, and no other row is kept.
+
+    Args:
+        batches: raw latents, `(clips, channels, latent_frames)` each, all of one length.
+        rows: wanted ones, counted through all batches.
+        sound: of a batch, `(clips, samples)`.
+    """
+    if len(batches) == 1 and list(rows) == list(range(len(batches[0]))):
+        return sound(batches[0])
+    made: dict[int, Tensor] = {}
+    start = 0
+    for batch in batches:
+        wanted = [row for row in rows if start <= row < start + len(batch)]
+        heard = sound(batch) if wanted else batch
+        made |= {row: heard[row - start].clone() for row in wanted}
+        start += len(batch)
+    return torch.stack([made[row] for row in rows])

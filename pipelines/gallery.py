@@ -1,5 +1,6 @@
 """`python -m pipelines.gallery`: what every mode makes of one recording, as a strip of spectrograms and as sounds."""
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from training.command import answer, run_command, say
 
 PICTURE_DPI = 80
 ABOUT_BYTES = 64 * 2**20
+
+# What is asked for to show what numbers do, where the model knows them: pitches are C3 and C5.
+NUMBERS = {"pitch": (48.0, 72.0), "loudness": (-30.0, -6.0), "brightness": (400.0, 4000.0), "seconds": (0.3, 2.0)}
 
 Sound = tuple[str, Tensor]
 """A title and a clip, `(samples,)`."""
@@ -93,15 +97,11 @@ class Gallery:
 
     def numbers(self) -> Iterator[Sound]:
         """The same noise at other notes, levels, brightness and lengths."""
-        plain = "a marimba"
-        for note in ("C3", "C5"):
-            yield f"--pitch {note}", self.one(plain, pitch=note, seconds=0.8)
-        for level in (-30.0, -6.0):
-            yield f"--loudness {level:g}", self.one(plain, loudness=level, seconds=0.8)
-        for centroid in (400.0, 4000.0):
-            yield f"--brightness {centroid:g}", self.one(plain, brightness=centroid, seconds=0.8)
-        for seconds in (0.3, 2.0):
-            yield f"--seconds {seconds:g}", self.one(plain, seconds=seconds)
+        plain, known = "a marimba", self.pipeline.diffusion.config.conditioning.number_ranges
+        for name, values in NUMBERS.items():
+            low, high = known.get(name, (math.inf, -math.inf))
+            for value in (one for one in values if low <= one <= high):
+                yield f"--{name} {value:g}", self.one(plain, **{"seconds": 0.8, name: value})
 
     def best_of(self) -> Iterator[Sound]:
         """The best of eight beside the first."""

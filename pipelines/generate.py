@@ -153,7 +153,7 @@ def generate(
     check_before(pipeline, request, settings)
     if watch and request.edit is not None and request.edit.start_time >= 1.0:
         raise ValueError("--watch and --strength 0 contradict each other: no solver runs")
-    check_writable(out, int(clips * (settings["seconds"] * pipeline.sample_rate * 4 + 100_000)))
+    check_writable(out, int(clips // best_of * (settings["seconds"] * pipeline.sample_rate * 4 + 100_000)))
     kept = f", one of {best_of} kept" if best_of > 1 else ""
     say(
         f"seed {settings['seed']}: {clips} clips of {settings['seconds']:g} s{kept}, {settings['solver']}, "

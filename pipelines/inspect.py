@@ -30,13 +30,22 @@ def inspect(file: Path, as_json: bool = False) -> None:
     answer(f"again: python generate.py --again {file}")
 
 
+def not_left_out(value: Any) -> bool:  # noqa: ANN401 (of a page)
+    """Whether a setting says something; a zero does."""
+    return value is not None and value is not False and value != []
+
+
 def told(page: dict[str, Any]) -> list[str]:
     """A page in lines that a person reads."""
-    settings = {name: value for name, value in settings_from(page).items() if value not in (None, [], False)}
+    settings = {name: value for name, value in settings_from(page).items() if not_left_out(value)}
     edit, style = settings.pop("edit", None), settings.pop("style", None)
     lines = [f"prompt: {page['prompt'] or '(none)'}", f"seed: {page['seed']}, clip {page.get('clip', 0)}"]
     lines += [f"source: {path} ({state}), SHA-256 {digest}" for path, digest, state in sources_of(page)]
-    lines += [f"{name}: {edit[name]}" for name in EDITED if edit and edit[name]]
+    lines += [
+        f"{name}: {edit[name]}"
+        for name in EDITED
+        if edit and not_left_out(edit[name]) and (edit[name] or name == "strength")
+    ]
     lines += [f"style_strength: {style['strength']}"] if style else []
     lines += [f"{name}: {value}" for name, value in settings.items() if name != "seed"]
     lines += [f"{name}: {value}" for name, value in page["stages"].items()]

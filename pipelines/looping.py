@@ -31,11 +31,26 @@ def loop_seconds(seconds: float, autoencoder: MelVAE, vocoder: Vocoder) -> float
     Args:
         seconds: wanted.
         autoencoder: says how many mel frames a latent frame has.
-        vocoder: may say how its windows must be aligned.
+        vocoder: says how far it hears, and may say how its windows must be aligned.
+
+    Raises:
+        ValueError: a vocoder that hears the whole clip.
     """
     mel = autoencoder.mel
+    reach_of(vocoder)
     unit = math.lcm(autoencoder.config.frames_per_latent, getattr(vocoder, "frame_alignment", 1))
     return max(1, round(seconds * mel.frame_rate / unit)) * unit * mel.hop_length / mel.sample_rate
+
+
+def reach_of(vocoder: Vocoder) -> int:
+    """How many frames a vocoder hears.
+
+    Raises:
+        ValueError: it does not say.
+    """
+    if not hasattr(vocoder, "receptive_field"):
+        raise ValueError("loop: this vocoder does not say how far it hears (receptive_field), so it cannot go round")
+    return int(vocoder.receptive_field())
 
 
 def circular(x: Tensor, margin: int) -> Tensor:
@@ -66,10 +81,8 @@ def around(log_mel: Tensor, vocoder: Vocoder, decode: Callable[[Tensor], Tensor]
     Raises:
         ValueError: a vocoder that does not say how far it hears.
     """
-    reach, unit = getattr(vocoder, "receptive_field", None), getattr(vocoder, "frame_alignment", 1)
-    if reach is None:
-        raise ValueError("loop: this vocoder does not say how far it hears (receptive_field), so it cannot go round")
-    margin = -(-reach() // unit) * unit
+    reach, unit = reach_of(vocoder), getattr(vocoder, "frame_alignment", 1)
+    margin = -(-reach // unit) * unit
     waveform = decode(circular(log_mel, margin))
     return waveform[:, margin * hop_length : (margin + log_mel.shape[-1]) * hop_length]
 

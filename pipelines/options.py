@@ -109,8 +109,11 @@ def once_more(options: Mapping[str, Any]) -> None:
     """
     import inspect
 
+    from pipelines.clips import check_writable
+    from pipelines.editing import Edit
     from pipelines.generate import deliver, generate, load_pipeline
     from pipelines.provenance import (
+        REVISION,
         check_sources,
         check_stages,
         jobs_from,
@@ -126,13 +129,18 @@ def once_more(options: Mapping[str, Any]) -> None:
     check_sources(page)
     settings = settings_from(page)
     jobs, row = jobs_from(page)
+    if settings["stream"] and options["watch"]:
+        raise ValueError("--watch and a clip that was streamed contradict each other: it was made stretch by stretch")
+    if settings["edit"] and options["watch"] and Edit.from_dict(settings["edit"]).start_time >= 1.0:
+        raise ValueError("--watch and a clip of strength 0 contradict each other: no solver runs")
     pipeline = load_pipeline(**named_model(options, page), device=options["device"], precision=settings["precision"])
     check_stages(page, pipeline.fingerprints)
     with_threads(page.get("threads"))
     if len(jobs) > 1:
         say(f"made with {len(jobs) - 1} others at once: all of them are computed, one is written")
-    if settings["stream"] and options["watch"]:
-        raise ValueError("--watch and a clip that was streamed contradict each other: it was made stretch by stretch")
+    if page.get("revision", 1) != REVISION:
+        say("made by another revision of the sampler: the same settings, but not quite the same samples")
+    check_writable(options["out"], int(jobs[row].seconds * pipeline.sample_rate * 4 + 100_000))
     if settings["stream"]:
         from pipelines.live import live_output
 

@@ -72,7 +72,7 @@ def clip_of(
         sample_rate: in Hz.
     """
     own = {**settings, "seconds": jobs[row].seconds, "label": jobs[row].label}
-    return output_of(waveforms, jobs, [row], own, sample_rate)
+    return output_of(waveforms[row : row + 1], jobs, [row], own, sample_rate)
 
 
 def output_of(
@@ -81,14 +81,15 @@ def output_of(
     """Some of the clips that were made, finished.
 
     Args:
-        waveforms: `(jobs, samples)`, at least as long as the settings say.
-        jobs: one for each waveform.
-        rows: which are wanted.
+        waveforms: one for each of `rows`, `(rows, samples)`, at least as long as the settings say.
+        jobs: all that were made.
+        rows: which of them these are.
         settings: of all of them.
         sample_rate: in Hz.
     """
     samples = round(settings["seconds"] * sample_rate)
-    made, guarded = finish_as(settings, waveforms[list(rows), :samples], sample_rate)
+    # What comes out of inference mode cannot be changed outside it.
+    made, guarded = finish_as(settings, waveforms[:, :samples].clone(), sample_rate)
     return AudioOutput(
         waveforms=made,
         sample_rate=sample_rate,

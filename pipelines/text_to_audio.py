@@ -21,7 +21,7 @@ from pipelines.bundle import Bundle, Defaults
 from pipelines.canvas import Canvas, open_canvas
 from pipelines.compatibility import check_latents, check_vocoder
 from pipelines.conditions import conditions_of
-from pipelines.decoding import decode_clip, decode_long, decode_loop
+from pipelines.decoding import decode_clip, decode_long, decode_loop, decoded_rows
 from pipelines.looping import loop_seconds
 from pipelines.morphing import evened, job_noise
 from pipelines.ranking import best_rows, evidence
@@ -182,13 +182,12 @@ class TextToAudioPipeline:
             )
         parts = [jobs[start : start + BATCH_CLIPS] for start in range(0, len(jobs), BATCH_CLIPS)]
         latents = [self.latents(part, settings, on_step, canvas) for part in parts]
-        sounds = [self.sound(part, settings) for part in latents]
-        waveforms = torch.cat(sounds) if len(sounds) > 1 else sounds[0]
         rows: Sequence[int] = range(len(jobs))
         if settings["best_of"] > 1:
             batches = zip(latents, parts, strict=True)
             scores = [score for batch in batches for score in evidence(self.diffusion, *batch, settings)]
             rows = best_rows(jobs, scores, request.num_clips)
+        waveforms = decoded_rows(latents, rows, lambda part: self.sound(part, settings))
         return output_of(waveforms, jobs, rows, settings, self.sample_rate)
 
     def canvas(self, settings: dict[str, Any]) -> Canvas | None:

@@ -52,6 +52,8 @@ def request_of(prompts: Sequence[str], words: Mapping[str, Any]) -> Request:
     for name in ("num_clips", "best_of", "seed", "solver_steps", "morph_clips"):
         if name in values and values[name] != int(values[name]):
             raise ValueError(f"{name}: expected a whole number, got {values[name]}")
+        if name in values and not isinstance(values[name], bool):
+            values[name] = int(values[name])
     if edit is not None:
         values["edit"] = edit
     return Request(prompts=texts, **values)

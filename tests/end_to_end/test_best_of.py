@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pipelines import TextToAudioPipeline
+from pipelines.decoding import decoded_rows
 from pipelines.generate import main
 from pipelines.ranking import best_rows, evidence
 from pipelines.request import Job, Request, jobs_of
@@ -67,3 +68,16 @@ def test_what_cannot_be_ranked_is_refused(tmp_path, capsys) -> None:
         assert main([*options, *common]) == 2
         assert words in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
+
+
+def test_only_batches_with_a_wanted_row_become_sound() -> None:
+    batches = [torch.arange(3.0)[:, None, None] + start for start in (0.0, 3.0, 6.0)]
+    heard = []
+
+    def sound(batch: torch.Tensor) -> torch.Tensor:
+        heard.append(int(batch[0]))
+        return batch[:, 0]
+
+    assert decoded_rows(batches, [7, 1], sound)[:, 0].tolist() == [7.0, 1.0]
+    assert heard == [0, 6]
+    assert decoded_rows(batches, range(9), sound)[:, 0].tolist() == list(range(9))

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from audio.files import read_audio, write_audio
+from pipelines import gallery
 from pipelines.gallery import MODES, main
 
 
@@ -34,6 +35,13 @@ def test_modes_become_pictures_and_sounds(source, tmp_path, capsys) -> None:
     assert [soundfile.info(str(out / f"numbers_{number}.wav")).duration for number in (6, 7)] == [0.3, 2.0]
     left, right, both = (soundfile.read(out / f"stereo_{number}.wav")[0] for number in range(3))
     assert np.abs((left + right) / 2 - both).max() < 1e-3
+
+
+def test_numbers_that_a_model_does_not_know_are_left_out(source, small_bundle, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(gallery, "NUMBERS", {"pitch": (1.0, 60.0), "loudness": (-12.0,), "hardness": (1.0,)})
+    options = ["--modes", "numbers", "--solver_steps", "1", "--model", str(small_bundle)]
+    assert main(["--audio", str(source), "--out", str(tmp_path / "g"), *options]) == 0
+    assert len(list((tmp_path / "g").glob("numbers_*.wav"))) == 2
 
 
 def test_bad_input_is_one_line(source, tmp_path, capsys) -> None:

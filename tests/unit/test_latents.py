@@ -30,6 +30,8 @@ def test_seconds_become_latent_frames_rounded_up(spec: LatentSpec) -> None:
     assert spec.num_latent_frames(1024 / 44100) == 1
     assert spec.num_latent_frames(1025 / 44100) == 2
     assert spec.num_latent_frames(0.001) == 1
+    # Lengths of whole frames, however their quotients are rounded.
+    assert all(spec.num_latent_frames(frames * 1024 / 44100) == frames for frames in range(1, 2600))
 
 
 @pytest.mark.parametrize(
