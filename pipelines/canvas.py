@@ -5,10 +5,11 @@ time at which the solver starts. At strength 0 the start is the end: the source'
 1 it is noise.
 
 Where a source breaks off, nobody knows how it went on. What is certain is that it does not end there: behind its end
-lie its last moments, back and forth, and they are held while level and kind of sound are decided, near noise.
+lie its last moments, back and forth, and they are held while level and kind of sound are decided, near noise. Where the
+two meet all is free from the start, for sound that turns back is a border.
 
     | source, held to the end | its last frames, | its last moments back and forth, | free
-                                let go by and by | let go by and by, sooner         |
+                                let go by and by | taken up, then let go by and by  |
 """
 
 import math
@@ -33,7 +34,7 @@ from training.command import say
 EDGE_FRAMES, EDGE_FROM = 8, 0.9
 # Of a region that is made anew, one part in so many at most begins as the source at either side.
 EASED = 4
-BEYOND_FRAMES, BEYOND_FROM = 30, 0.7
+BEYOND_FRAMES, BEYOND_FROM = 60, 0.7
 FOLD_SECONDS, VERY_LAST_SECONDS, LOUDER = 0.25, 0.04, 2.0
 
 
@@ -96,7 +97,7 @@ def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: Lat
         kept[:, offset : offset + length] = 1.0
         if edit.extend_after:
             edge = min(EDGE_FRAMES, length // 2)
-            easing = torch.cat([let_go(edge, EDGE_FROM), let_go(beyond, BEYOND_FROM)]).to(kept)
+            easing = torch.cat([let_go(edge, EDGE_FROM), taken_up(beyond)]).to(kept)
             part = kept[:, offset + length - edge :][:, : len(easing)]
             part[:] = easing[: part.shape[-1]]
     elif edit.mask:
@@ -125,6 +126,12 @@ def ease_sides(kept: Tensor) -> None:
 def let_go(frames: int, first: float) -> Tensor:
     """Until when frames are held that are let go one after the other, `(frames,)`: the first until `first`."""
     return first * (1.0 - torch.arange(frames) / max(1, frames))
+
+
+def taken_up(frames: int) -> Tensor:
+    """Until when frames are held that follow an end, `(frames,)`: the first are free to join, then ever fewer are."""
+    free = min(EDGE_FRAMES, frames)
+    return torch.cat([let_go(free, BEYOND_FROM).flip(0), let_go(frames - free, BEYOND_FROM)])
 
 
 def encoded(

@@ -4,7 +4,7 @@
     kept         what --mask keeps differs from the reconstruction by less than 0.05 nats, beyond what hears the seam
     extend       where --extend_after goes on from a recording that breaks off, a clip changes no more than around 95 %
                  of its other places
-    goes_on      and what is made there is as loud as what was there, within 12 dB over 0.3 s
+    goes_on      and what is made there is as loud as what was there, within 12 dB over 0.3 s: at once, and half a second later
     morph        no step of --morph is longer than three times the median step
     loop         the seam of --loop is no rougher than the 95th percentile of the clip's own changes
     long         around multiples of a window a long clip changes no more than around 95 % of its other places
@@ -50,8 +50,8 @@ MASK = (0.45, 0.55)
 MORPH_CLIPS, LOOP_SECONDS, LONG_SECONDS, EXTENDED_SECONDS = 9, 2.0, 10.0, 1.0
 # Of a source that is gone on from, in its midst: at its end there would be nothing to go on with.
 BROKEN_OFF = 0.4
-# What is made after it is compared with what was there: so many seconds, and so many decibels, no more.
-LEVEL_SECONDS, LEVEL_DB = 0.3, 12.0
+# What is made after it is compared with what was there: so many seconds of it, at these, and so many decibels, no more.
+LEVEL_SECONDS, LEVEL_AT, LEVEL_DB = 0.3, (0.0, 0.5), 12.0
 QUIETEST = 1e-5
 REPORT_BYTES = 2**20
 
@@ -196,7 +196,7 @@ class ControlCheck:
                 yield max(self.distance(whole[:, part] + level, filled[:, part]) for part in sides)
 
     def extensions(self, sources: Iterable[Clip]) -> Iterator[tuple[list[float], float]]:
-        """Change where a source breaks off and what is made after it begins; decibels from that to what was there."""
+        """Change where a source breaks off and what is made after it begins; most decibels from that to what was there."""
         rate = self.mel.sample_rate
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "broken_off.wav"
@@ -208,8 +208,10 @@ class ControlCheck:
                 end = round(samples / rate * self.mel.frame_rate)
                 # The last frames of a source are let go: where that begins is a border too.
                 edge = EDGE_FRAMES * self.pipeline.diffusion.spec.frames_per_latent
-                part = slice(samples, min(len(whole), samples + round(LEVEL_SECONDS * rate)))
-                apart = abs(decibels(made[part]) - decibels(torch.from_numpy(whole[part])))
+                was, width = torch.from_numpy(whole), round(LEVEL_SECONDS * rate)
+                starts = [samples + round(at * rate) for at in LEVEL_AT]
+                parts = [slice(start, start + width) for start in starts if start + width <= len(was)]
+                apart = max((abs(decibels(made[part]) - decibels(was[part])) for part in parts), default=0.0)
                 yield list(border_scores(self.log_mel(made), [end - edge, end])), apart
 
     def morphs(self, ends: Iterable[tuple[str, str]]) -> Iterator[float]:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from audio.files import read_audio, write_audio
+from audio.mel import LogMelSpectrogram
 from pipelines import TextToAudioPipeline, canvas
+from pipelines.borders import border_scores
 from pipelines.check_control import decibels
 from pipelines.editing import Edit
 
@@ -39,6 +41,23 @@ def test_a_sound_that_breaks_off_goes_on(pipeline, sonic_pi_folder, tmp_path, mo
     # Without its last moments behind its end it is fainter.
     monkeypatch.setattr(canvas, "BEYOND_FROM", 0.0)
     assert median(levels_after(pipeline, sonic_pi_folder, tmp_path)) < median(found) - 2.0
+
+
+def test_where_it_goes_on_no_border_is_heard(pipeline, sonic_pi_folder, tmp_path, monkeypatch) -> None:
+    front_end, rate = LogMelSpectrogram(pipeline.autoencoder.mel), pipeline.sample_rate
+
+    def worst(name: str) -> float:
+        sound = read_audio(sonic_pi_folder / f"{name}.flac", rate, 0.0, 1.2)[0]
+        write_audio(tmp_path / "whole.wav", sound, rate)
+        made = pipeline((), edit=Edit(tmp_path / "whole.wav", extend_after=0.8), **STEPS).waveforms
+        return max(border_scores(front_end(made)[0], [round(1.2 * pipeline.autoencoder.mel.frame_rate)]), default=0.0)
+
+    free = median(map(worst, LASTING))
+    assert free <= 1.0
+    # Held from the very end on, its last moments are heard turning back.
+    monkeypatch.setattr(canvas, "taken_up", lambda frames: canvas.let_go(frames, canvas.BEYOND_FROM))
+    held = median(map(worst, LASTING))
+    assert held > 1.3 * free, (held, free)
 
 
 def test_what_had_ended_stays_ended(pipeline, sonic_pi_folder, tmp_path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipelines.canvas import EDGE_FRAMES, EDGE_FROM, ease_sides, let_go
+from pipelines.canvas import BEYOND_FROM, EDGE_FRAMES, EDGE_FROM, ease_sides, let_go, taken_up
 
 
 def eased(frames: int, *regions: tuple[int, int]) -> torch.Tensor:
@@ -17,6 +17,16 @@ def eased(frames: int, *regions: tuple[int, int]) -> torch.Tensor:
 def test_frames_are_let_go_one_after_the_other() -> None:
     assert let_go(4, 0.8).tolist() == pytest.approx([0.8, 0.6, 0.4, 0.2])
     assert let_go(0, 0.8).shape == (0,)
+
+
+def test_what_follows_an_end_is_taken_up_and_let_go() -> None:
+    held = taken_up(40)
+    assert held.shape == (40,)
+    assert int(held.argmax()) in (EDGE_FRAMES - 1, EDGE_FRAMES)
+    assert float(held[0]) == pytest.approx(BEYOND_FROM / EDGE_FRAMES)
+    assert float(held.max()) == pytest.approx(BEYOND_FROM)
+    assert bool((held[:EDGE_FRAMES].diff() > 0.0).all()) and bool((held[EDGE_FRAMES:].diff() < 0.0).all())
+    assert taken_up(0).shape == (0,)
 
 
 def test_both_sides_of_a_region_are_let_go_and_nothing_else() -> None:
