@@ -4,7 +4,7 @@
     kept         what --mask keeps differs from the reconstruction by less than 0.05 nats, beyond what hears the seam
     extend       where --extend_after goes on from a recording that breaks off, a clip changes no more than around 95 %
                  of its other places
-    goes_on      and what is made there is as loud as what was there, within 12 dB over 0.3 s: at once, and half a second later
+    goes_on      and what is made there is as loud as what was there, within 12 dB over 0.3 s: at once, and 0.5 s later
     morph        no step of --morph is longer than three times the median step
     loop         the seam of --loop is no rougher than the 95th percentile of the clip's own changes
     long         around multiples of a window a long clip changes no more than around 95 % of its other places
@@ -196,7 +196,7 @@ class ControlCheck:
                 yield max(self.distance(whole[:, part] + level, filled[:, part]) for part in sides)
 
     def extensions(self, sources: Iterable[Clip]) -> Iterator[tuple[list[float], float]]:
-        """Change where a source breaks off and what is made after it begins; most decibels from that to what was there."""
+        """Change where a source breaks off and what is made begins; most decibels from what was there."""
         rate = self.mel.sample_rate
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "broken_off.wav"

@@ -48,7 +48,9 @@ def decode_long(latents: Tensor, autoencoder: MelVAE, vocoder: Vocoder) -> Tenso
     """The same of long clips by a vocoder that says how far it hears: only the sound itself grows in memory."""
     decoder = StreamingDecoder(autoencoder, vocoder, LATENTS_TOGETHER)
     longest = latents.shape[-1] * autoencoder.config.frames_per_latent * autoencoder.mel.hop_length
-    made, samples = latents.new_empty(len(latents), longest + autoencoder.mel.n_fft), 0
+    # Not of inference mode, so that it is finished in place.
+    with torch.inference_mode(False):
+        made, samples = torch.empty(len(latents), longest + autoencoder.mel.n_fft, device=latents.device), 0
     for part in (*torch.split(latents, LATENTS_TOGETHER, dim=-1), None):
         piece = decoder.finish() if part is None else decoder.push(part)
         made[:, samples : samples + piece.shape[1]] = piece

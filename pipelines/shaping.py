@@ -81,15 +81,16 @@ def output_of(
     """Some of the clips that were made, finished.
 
     Args:
-        waveforms: one for each of `rows`, `(rows, samples)`, at least as long as the settings say.
+        waveforms: one for each of `rows`, `(rows, samples)`, at least as long as the settings say; they may be changed.
         jobs: all that were made.
         rows: which of them these are.
         settings: of all of them.
         sample_rate: in Hz.
     """
     samples = round(settings["seconds"] * sample_rate)
-    # What comes out of inference mode cannot be changed outside it.
-    made, guarded = finish_as(settings, waveforms[:, :samples].clone(), sample_rate)
+    # What comes out of inference mode cannot be changed outside it. A long clip does not, and there is no second of it.
+    own = waveforms[:, :samples]
+    made, guarded = finish_as(settings, own.clone() if own.is_inference() else own, sample_rate)
     return AudioOutput(
         waveforms=made,
         sample_rate=sample_rate,

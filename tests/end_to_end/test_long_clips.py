@@ -15,6 +15,8 @@ from pipelines.decoding import decode_clip, decode_long
 from pipelines.editing import Edit
 from pipelines.generate import main
 from pipelines.looping import seam_score
+from pipelines.request import Job, Request
+from pipelines.shaping import output_of
 
 QUICK = ["--solver_steps", "4", "--plot", "false", "--device", "cpu"]
 # What a kept frame may hear of new ones: the reach of the autoencoder's decoder and of a window, in mel frames.
@@ -34,6 +36,10 @@ def test_a_long_clip_decoded_in_pieces_is_the_clip_decoded_whole(pipeline) -> No
         pieces = decode_long(latents, pipeline.autoencoder, pipeline.vocoder)
     assert pieces.shape == whole.shape
     assert float((pieces - whole).abs().max()) < 1e-3 * float(whole.abs().max())
+    # Of a clip of minutes there is no second copy: it is finished where it lies.
+    settings = pipeline.settle(Request(("a pad",), seconds=pieces.shape[1] / pipeline.sample_rate - 0.1))
+    finished = output_of(pieces, [Job("a pad", 0, settings["seconds"])], [0], settings, pipeline.sample_rate)
+    assert finished.waveforms.data_ptr() == pieces.data_ptr()
 
 
 def test_a_held_sound_goes_on_beyond_the_length_of_training_without_a_jump(pipeline) -> None:

@@ -25,7 +25,8 @@ def test_what_follows_an_end_is_taken_up_and_let_go() -> None:
     assert int(held.argmax()) in (EDGE_FRAMES - 1, EDGE_FRAMES)
     assert float(held[0]) == pytest.approx(BEYOND_FROM / EDGE_FRAMES)
     assert float(held.max()) == pytest.approx(BEYOND_FROM)
-    assert bool((held[:EDGE_FRAMES].diff() > 0.0).all()) and bool((held[EDGE_FRAMES:].diff() < 0.0).all())
+    assert bool((held[:EDGE_FRAMES].diff() > 0.0).all())
+    assert bool((held[EDGE_FRAMES:].diff() < 0.0).all())
     assert taken_up(0).shape == (0,)
 
 
