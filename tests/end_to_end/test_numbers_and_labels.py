@@ -1,0 +1,92 @@
+"""Numbers and labels on the bundled model: what is asked for is what is heard, alone and in a batch."""
+
+import csv
+import json
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pytest
+
+from audio.files import read_audio
+from audio.measures import brightness_hz, loudness_db
+from evaluation.pitch import cents, load_pitch_estimator
+from pipelines import TextToAudioPipeline
+from pipelines.batch import main as batch
+from pipelines.editing import Edit
+
+PROMPTS = ("a snare drum", "an organ, C4", "a bright piano, A4", "a warm synth pad, C3")
+SETTINGS = {"seconds": 1.0, "seed": 2, "solver_steps": 12}
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> TextToAudioPipeline:
+    return TextToAudioPipeline.from_pretrained(device="cpu")
+
+
+def sounds(pipeline: TextToAudioPipeline, *prompts: str, **settings: object) -> list[np.ndarray]:
+    return list(pipeline(prompts, **SETTINGS, **settings).waveforms.numpy())
+
+
+def test_a_clip_is_as_loud_as_it_is_asked_to_be(pipeline) -> None:
+    for asked in (-30.0, -20.0):
+        found = [loudness_db(clip, pipeline.sample_rate) for clip in sounds(pipeline, *PROMPTS, loudness=asked)]
+        assert found == pytest.approx([asked] * len(PROMPTS), abs=0.1)
+    # Where its peak would leave full scale it stays below, and says so.
+    loud = pipeline(PROMPTS[:1], **SETTINGS, loudness=-2.0)
+    assert loud.guarded == (True,)
+    assert float(loud.waveforms.abs().max()) <= 0.9901
+
+
+def test_a_brighter_clip_is_brighter(pipeline) -> None:
+    found = []
+    for asked in (400.0, 1500.0, 5000.0):
+        clips = sounds(pipeline, "a snare drum", "a deep kick", "a flute", brightness=asked)
+        found.append([brightness_hz(clip, pipeline.sample_rate) for clip in clips])
+    # Every one follows; how far it can go, its words decide.
+    assert all(np.diff(found, axis=0).flatten() > 0.0), found
+
+
+def test_a_label_says_what_words_leave_open(pipeline) -> None:
+    rate = pipeline.sample_rate
+    hihat, drum = (
+        median(brightness_hz(clip, rate) for clip in sounds(pipeline, "a hit", label=label, num_clips=3))
+        for label in ("closed hi-hat", "concert bass drum")
+    )
+    assert hihat > 3.0 * drum
+
+
+def test_a_pitch_is_the_note_that_is_heard(pipeline, ears) -> None:
+    crepe = load_pitch_estimator()
+    for note, midi in (("C4", 60.0), ("F#4", 66.0), ("A4", 69.0)):
+        clips = sounds(pipeline, "an organ", "a flute", "a clarinet", pitch=note)
+        heard = [crepe.midi(clip, pipeline.sample_rate).midi for clip in clips]
+        near = [one is not None and abs(cents(one, midi)) <= 50.0 for one in heard]
+        assert sum(near) >= 2, (note, heard)
+
+
+def test_a_row_of_a_table_is_as_loud_and_as_long_as_it_says(pipeline, tmp_path: Path) -> None:
+    rows = [("a snare drum", 0.5, -28.0), ("an organ, C4", 1.2, -12.0), ("a deep kick", 0.8, -20.0)]
+    with (tmp_path / "sounds.csv").open("w", newline="") as table:
+        csv.writer(table).writerows([("prompt", "seconds", "loudness"), *rows])
+    out = tmp_path / "out"
+    options = ("--out", str(out), "--seed", "2", "--solver_steps", "12", "--device", "cpu")
+    assert batch([str(tmp_path / "sounds.csv"), *options]) == 0
+    pages = [json.loads(path.read_text()) for path in out.glob("*_seed2_*.json")]
+    made = {page["prompt"]: page["measured"] for page in pages}
+    assert {prompt: made[prompt]["seconds"] for prompt, _, _ in rows} == {row[0]: row[1] for row in rows}
+    assert [made[prompt]["loudness"] for prompt, _, _ in rows] == pytest.approx([row[2] for row in rows], abs=0.1)
+    # The page tells what is in the file.
+    waveform, rate = read_audio(next(out.glob("a-snare-drum*.wav")), None)
+    assert loudness_db(waveform, rate) == pytest.approx(made["a snare drum"]["loudness"], abs=0.1)
+
+
+def test_what_is_kept_of_a_source_keeps_its_level(pipeline, sonic_pi_folder, tmp_path: Path) -> None:
+    source = sonic_pi_folder / "guit_em9.flac"
+    seconds = len(read_audio(source, pipeline.sample_rate)[0]) / pipeline.sample_rate
+    edit = Edit(source, mask=((0.5 * seconds, 0.6 * seconds),))
+    plain, quiet = (
+        pipeline((), edit=edit, seed=1, solver_steps=4, loudness=asked).waveforms[0].numpy() for asked in (None, -36.0)
+    )
+    early = slice(0, round(0.3 * seconds * pipeline.sample_rate))
+    assert np.abs(plain[early] - quiet[early]).max() < 1e-3
