@@ -122,6 +122,7 @@ class LatentClip:
         split: train, validation or test.
         file_name: of the clip, within its folder.
         gain_db: by which its level was changed; its loudness counts this in.
+        tilt_db: an octave, by which its spectrum was tilted; its brightness counts this in.
     """
 
     start: int
@@ -135,6 +136,7 @@ class LatentClip:
     split: str
     file_name: str
     gain_db: float = 0.0
+    tilt_db: float = 0.0
 
     def sound_frames(self, latent_rate: float) -> int:
         """Latent frames of the sound itself: behind it lies silence, as far as an encoder still hears the sound."""

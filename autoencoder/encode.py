@@ -1,7 +1,7 @@
 """`python -m autoencoder.encode`: a folder of audio becomes one latent file, once.
 
 Every clip is written several times: whole at its own level, then at random gains, long ones as random crops too, and
-where asked played faster or slower, its captions and numbers with it. Each is followed by silence for as long as the
+where asked played faster or slower, its captions and numbers with it, or brighter and darker. Each is followed by silence for as long as the
 encoder can see, so that beyond it the latent of silence goes on seamlessly.
 """
 
@@ -20,18 +20,21 @@ from torch import Tensor
 from audio.dataset import AudioFolder
 from audio.files import file_hash, read_audio
 from audio.latents import LatentFile, LatentSpec
+from audio.measures import brightness_hz
 from audio.mel import LogMelSpectrogram
+from audio.tilting import MOST_DB_PER_OCTAVE
+from audio.tilting import tilted as tilt
 from audio.transposing import transposed as play
 from autoencoder.model import MelVAE
 from autoencoder.parts import Encoded, EncodedParts
-from autoencoder.pieces import Piece, pieces_of, row_of, transposed_pieces
+from autoencoder.pieces import Piece, pieces_of, row_of, tilted_pieces, transposed_pieces
 from training.command import answer, run_command, say
 from training.device import Device, choose_device
 
 # Pieces that are kept together: the most that a kill can lose.
 PART_PIECES = 200
 # Grows when the same plan gives other numbers.
-PARTS_FORMAT = 1
+PARTS_FORMAT = 2
 # Training clips on which the worth of each channel is measured, and latent frames of each.
 GAIN_CLIPS, GAIN_FRAMES = 64, 24
 # How far a channel is moved for that, in its standard deviations.
@@ -47,6 +50,8 @@ def encode(
     gain_db: float = -15.0,
     transposed: int = 0,
     transpose: int = 2,
+    tilted: int = 0,
+    tilt_db: float = 4.0,
     device: Device = "auto",
     seed: int = 0,
 ) -> None:
@@ -61,8 +66,10 @@ def encode(
         gain_db: lowest random gain of the further variants, in dB.
         transposed: how often more each training clip is encoded, played faster or slower.
         transpose: semitones by which these are moved, at most; whole ones, so that captions can name their notes.
+        tilted: how often more each training clip is encoded, made brighter and darker: so that brightness can be asked for.
+        tilt_db: an octave, by which these are tilted at most.
         device: where to compute.
-        seed: of crops and gains.
+        seed: of crops, gains and tilts.
 
     Raises:
         ValueError: a wrong checkpoint, an unusable folder, or a number out of its range.
@@ -74,6 +81,8 @@ def encode(
         )
     if transposed < 0 or not 1 <= transpose <= 12:
         raise ValueError(f"expected transposed >= 0 and transpose 1 to 12 semitones, got {transposed}, {transpose}")
+    if tilted < 0 or not 0.0 < tilt_db <= MOST_DB_PER_OCTAVE:
+        raise ValueError(f"expected tilted >= 0 and tilt_db 0 to 12 dB an octave, got {tilted}, {tilt_db}")
     network = MelVAE.from_checkpoint(checkpoint)
     folder = AudioFolder.scan(audio)
     say(folder.report())
@@ -82,10 +91,11 @@ def encode(
     place = choose_device(device)
     encoder = _Encoder(network.to(place), place)
     options = {"max_seconds": max_seconds, "variants": variants, "gain_db": gain_db, "seed": seed}
-    options |= {"transposed": transposed, "transpose": transpose}
+    options |= {"transposed": transposed, "transpose": transpose, "tilted": tilted, "tilt_db": tilt_db}
     parts = EncodedParts(out.with_name(f"{out.name}.parts"), _plan(checkpoint, folder, place, options))
     pieces = list(pieces_of(folder, max_seconds, variants, gain_db, seed))
     pieces += transposed_pieces(folder, max_seconds, transposed, transpose, seed)
+    pieces += tilted_pieces(folder, max_seconds, tilted, tilt_db, seed)
     with parts.held():
         encoded = _encoded(pieces, encoder, parts)
         file = _latent_file(network, encoder.silence(), pieces, encoded, folder)
@@ -171,13 +181,14 @@ class _Encoder:
         """Posterior of a piece and its tail."""
         mel = self.network.mel
         waveform, _ = read_audio(piece.clip.path, mel.sample_rate, piece.start, piece.read_seconds)
-        waveform = play(waveform, piece.speed)
+        waveform = tilt(play(waveform, piece.speed), mel.sample_rate, piece.tilt_db)
         signal = torch.from_numpy(waveform * np.float32(10.0 ** (piece.gain_db / 20.0)))
         inside = -(-len(signal) // (mel.hop_length * self.factor))
         frames = inside + self.tail
         needed = (frames + self.tail) * self.factor * mel.hop_length + mel.padding
         mean, std = self.posterior(torch.nn.functional.pad(signal, (0, needed - len(signal))))
-        return Encoded(mean[:, :frames].contiguous(), std[:, :frames].contiguous(), inside)
+        bright = brightness_hz(waveform, mel.sample_rate) if piece.tilt_db else 0.0
+        return Encoded(mean[:, :frames].contiguous(), std[:, :frames].contiguous(), inside, bright)
 
     def silence(self) -> Tensor:
         """The latent frame of digital silence, far from any border, `(channels,)`."""
@@ -196,7 +207,7 @@ def _latent_file(
     """All pieces end to end; statistics of the frames inside the training clips, the posterior's spread included."""
     rows, kept, start = [], [], 0
     for piece, row in zip(pieces, encoded, strict=True):
-        rows.append(row_of(piece, folder.root, start, row.mean.shape[1]))
+        rows.append(row_of(piece, folder.root, start, row.mean.shape[1], row.brightness))
         start += row.mean.shape[1]
         if piece.clip.split == "train":
             kept.append((row.mean[:, : row.inside].double(), row.std[:, : row.inside].double()))

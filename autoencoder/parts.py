@@ -33,11 +33,13 @@ class Encoded:
         mean: `(channels, latent_frames)`, float32.
         std: the same shape.
         inside: how many latent frames lie inside the clip; the rest is its tail.
+        brightness: of what was encoded, in Hz.
     """
 
     mean: Tensor
     std: Tensor
     inside: int
+    brightness: float = 0.0
 
 
 class EncodedParts:
@@ -68,9 +70,9 @@ class EncodedParts:
     def load(self, number: int) -> list[Encoded]:
         """The pieces of a part that is done."""
         tensors = load_file(self._path(number))
-        lengths, inside = (tensors[name].tolist() for name in ("lengths", "inside"))
+        lengths, inside, brightness = (tensors[name].tolist() for name in ("lengths", "inside", "brightness"))
         means, stds = (torch.split(tensors[name], lengths, dim=1) for name in ("mean", "std"))
-        return [Encoded(*row) for row in zip(means, stds, inside, strict=True)]
+        return [Encoded(*row) for row in zip(means, stds, inside, brightness, strict=True)]
 
     def save(self, number: int, pieces: list[Encoded]) -> None:
         """Keep one part; written aside, then renamed.
@@ -83,6 +85,7 @@ class EncodedParts:
             "std": torch.cat([piece.std for piece in pieces], dim=1),
             "lengths": torch.tensor([piece.mean.shape[1] for piece in pieces]),
             "inside": torch.tensor([piece.inside for piece in pieces]),
+            "brightness": torch.tensor([piece.brightness for piece in pieces]),
         }
         with write_aside(self._path(number)) as aside:
             save_file(tensors, aside, metadata={PLAN_KEY: self.plan})

@@ -1,5 +1,6 @@
 """Which pieces of a folder are encoded, and what is known of each."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,11 @@ from audio.latents import LatentClip
 from audio.notes import moved_notes
 from audio.transposing import speed_of
 
+COLOURS = re.compile(r"\b(bright|brilliant|crisp|dark|dull|mellow|muffled|sparkling|warm)(er|ly|ness)?\b", re.IGNORECASE)
+
 
 class Piece:
-    """A crop of a clip at a gain, perhaps played faster or slower.
+    """A crop of a clip at a gain, perhaps played faster or slower, or made brighter or darker.
 
     Args:
         clip: of a folder.
@@ -21,9 +24,12 @@ class Piece:
         seconds: of the clip that are read.
         gain_db: of the crop.
         semitones: by which it is moved.
+        tilt_db: an octave, by which its spectrum is tilted.
     """
 
-    def __init__(self, clip: Clip, start: float, seconds: float, gain_db: float, semitones: int = 0) -> None:
+    def __init__(
+        self, clip: Clip, start: float, seconds: float, gain_db: float, semitones: int = 0, tilt_db: float = 0.0
+    ) -> None:
         self.clip = clip
         self.start = start
         # Of the clip; what comes of it is shorter where it is played faster.
@@ -32,6 +38,7 @@ class Piece:
         self.seconds = seconds / float(self.speed)
         self.gain_db = gain_db
         self.semitones = semitones
+        self.tilt_db = tilt_db
 
 
 def pieces_of(folder: AudioFolder, max_seconds: float, variants: int, gain_db: float, seed: int) -> Iterator[Piece]:
@@ -76,7 +83,25 @@ def transposed_pieces(
             yield Piece(clip, 0.0, min(clip.seconds, max_seconds * float(speed_of(semitones))), 0.0, semitones)
 
 
-def row_of(piece: Piece, root: Path, first: int, frames: int) -> LatentClip:
+def tilted_pieces(folder: AudioFolder, max_seconds: float, tilted: int, tilt_db: float, seed: int) -> Iterator[Piece]:
+    """All clips of the training split, each `tilted` times, made brighter and darker in turn.
+
+    Args:
+        folder: of clips.
+        max_seconds: longest piece.
+        tilted: how often each.
+        tilt_db: an octave, at most.
+        seed: of the tilts.
+    """
+    draw = np.random.default_rng((seed, 2))
+    for clip in folder.split("train"):
+        first = draw.choice((-1.0, 1.0))
+        for number in range(tilted):
+            tilt = first * (-1.0) ** number * draw.uniform(0.1, 1.0) * tilt_db
+            yield Piece(clip, 0.0, min(clip.seconds, max_seconds), 0.0, tilt_db=float(tilt))
+
+
+def row_of(piece: Piece, root: Path, first: int, frames: int, brightness: float) -> LatentClip:
     """What is known of a piece, for the latent file.
 
     Args:
@@ -84,15 +109,20 @@ def row_of(piece: Piece, root: Path, first: int, frames: int) -> LatentClip:
         root: of its folder.
         first: latent frame with which it begins in the file.
         frames: that it has there.
+        brightness: of what was encoded, in Hz; that of the clip where nothing was tilted.
     """
     own = piece.clip
+    captions = own.captions
+    if piece.tilt_db:
+        # What words say of its colour may hold no longer.
+        captions = tuple(caption for caption in captions if not COLOURS.search(caption)) or captions
     clip = replace(
         own,
-        captions=tuple(moved_notes(caption, piece.semitones) for caption in own.captions),
+        captions=tuple(moved_notes(caption, piece.semitones) for caption in captions),
         loudness=own.loudness + piece.gain_db,
         seconds=piece.seconds,
         pitch=None if own.pitch is None else own.pitch + piece.semitones,
-        brightness=own.brightness * float(piece.speed),
+        brightness=brightness if piece.tilt_db else own.brightness * float(piece.speed),
     )
     return LatentClip(
         start=first,
@@ -106,4 +136,5 @@ def row_of(piece: Piece, root: Path, first: int, frames: int) -> LatentClip:
         split=clip.split,
         file_name=str(own.path.relative_to(root)),
         gain_db=piece.gain_db,
+        tilt_db=piece.tilt_db,
     )

@@ -244,6 +244,7 @@ class LatentClips(Dataset[dict[str, Tensor]]):
             "after": torch.tensor(float(max(0, own - known.offset - total))),
             "kept": known.kept,
             "own_level": torch.tensor(clip.gain_db == 0.0),
+            "own_colour": torch.tensor(clip.tilt_db == 0.0),
             "index": torch.tensor(seed),
         }
         if self.with_noise:

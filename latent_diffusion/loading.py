@@ -26,6 +26,7 @@ class LatentData(StageData):
         workers: loader processes.
         seed: of the order of batches.
         changed_levels: how often a clip whose level was changed is drawn, of 1 for one at its own.
+        tilted: how often a clip whose spectrum was tilted is drawn, of 1 for one as it was recorded.
         known: how often some frames of a training row are known beforehand; goes with `network.known`.
     """
 
@@ -40,21 +41,21 @@ class LatentData(StageData):
         workers: int = 0,
         seed: int = 0,
         changed_levels: float = 1.0,
+        tilted: float = 1.0,
         known: float = 0.0,
     ) -> None:
         super().__init__(batch_size, steps_per_epoch, workers, seed)
         if validation_draws < 1:
             raise ValueError(f"data.validation_draws: expected at least 1, got {validation_draws}")
-        if not 0.0 <= changed_levels <= 1.0:
-            raise ValueError(f"data.changed_levels: expected 0 to 1, got {changed_levels}")
-        if not 0.0 <= known <= 1.0:
-            raise ValueError(f"data.known: expected 0 to 1, got {known}")
+        for name, share in (("changed_levels", changed_levels), ("tilted", tilted), ("known", known)):
+            if not 0.0 <= share <= 1.0:
+                raise ValueError(f"data.{name}: expected 0 to 1, got {share}")
         self.known = known
         self.latents = Path(latents)
         self.lengths = lengths
         self.validation_count = validation_draws
         self.balance = balance
-        self.changed_levels = changed_levels
+        self.changed_levels, self.tilted = changed_levels, tilted
         self.file = LatentFile.load(self.latents)
         lineage = dict(self.file.lineage)
         self.licences = list(lineage.pop("licences", []))
@@ -68,7 +69,7 @@ class LatentData(StageData):
         draws = LatentDraws(
             clips,
             [
-                weight * (self.changed_levels if clip.gain_db else 1.0)
+                weight * (self.changed_levels if clip.gain_db else self.tilted if clip.tilt_db else 1.0)
                 for weight, clip in zip(weights, clips, strict=True)
             ],
             self.lengths,

@@ -176,7 +176,7 @@ class LatentDiffusionTraining(StageTraining):
         config = self.model.config
         time = draw_times(len(latents), config.path, self.times).to(latents)
         noise = torch.randn(latents.shape).to(latents)
-        inputs = self.condition_dropout.apply(self._inputs(batch), batch["own_level"])
+        inputs = self.condition_dropout.apply(self._inputs(batch), batch["own_level"], batch["own_colour"])
         with trained_attention(self.device):
             errors = self._errors(batch, noise, time, inputs)
         loss = (errors * loss_weights(time, config.path, config.prediction, self.times)).mean()

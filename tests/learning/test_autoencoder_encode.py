@@ -140,6 +140,36 @@ def test_transposed_clips_are_written_with_their_captions_and_numbers(stage_file
         assert len({clip.numbers["pitch"] for clip in moved if clip.file_name == name}) == 2
 
 
+def test_tilted_clips_are_written_with_their_brightness(sonic_pi_folder, stage_files, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    rows = []
+    for name in ("bd_haus", "drum_cowbell", "elec_bell", "ambi_choir"):
+        shutil.copy(sonic_pi_folder / f"{name}.flac", folder)
+        rows.append({"file_name": f"{name}.flac", "text": ["a bright hit", "a hit"], "split": "train"})
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = tmp_path / "latents.safetensors"
+    run(monkeypatch, stage_files, folder, out, 10**9, "--tilted", "2", "--tilt_db", "5")
+    file = LatentFile.load(out)
+    for name in {clip.file_name for clip in file.clips if clip.split == "train"}:
+        clips = [clip for clip in file.clips if clip.file_name == name]
+        own = next(clip for clip in clips if not clip.tilt_db and not clip.gain_db)
+        turned = sorted((clip for clip in clips if clip.tilt_db), key=lambda clip: clip.tilt_db)
+        # One darker, one brighter, each with what is heard then, at its own level.
+        assert [clip.tilt_db < 0.0 for clip in turned] == [True, False]
+        assert turned[0].numbers["brightness"] < own.numbers["brightness"] < turned[1].numbers["brightness"]
+        assert all(clip.numbers["loudness"] == own.numbers["loudness"] and not clip.gain_db for clip in turned)
+        # Words of its colour may hold no longer.
+        assert own.captions == ("a bright hit", "a hit")
+        assert all(clip.captions == ("a hit",) for clip in turned)
+        latents = [file.mean[:, at.start + 2 : at.start + 6].float() for at in (own, *turned)]
+        assert float((latents[0] - latents[1]).abs().mean()) > 1e-3
+        assert float((latents[0] - latents[2]).abs().mean()) > 1e-3
+    words = ["--checkpoint", str(stage_files["autoencoder"]), "--audio", str(folder), "--out", str(out)]
+    assert encode.main([*words, "--tilted", "1", "--tilt_db", "40"]) == 2
+    assert "tilt_db 0 to 12" in capsys.readouterr().err
+
+
 def moved_name(semitones: float) -> str:
     return {-3: "F#4", -2: "G4", -1: "G#4", 1: "A#4", 2: "B4", 3: "C5"}[round(semitones)]
 

@@ -171,6 +171,19 @@ def test_clips_at_a_changed_level_come_as_often_as_asked(latents, tmp_path) -> N
         LatentData(changed, changed_levels=2.0)
 
 
+def test_tilted_clips_come_as_often_as_asked(latents, tmp_path) -> None:
+    file = LatentFile.load(latents)
+    clips = tuple(replace(clip, tilt_db=3.0 * (number % 2)) for number, clip in enumerate(file.clips))
+    changed = tmp_path / "tilted.safetensors"
+    LatentFile(file.spec, clips, file.mean, file.std, file.lineage).save(changed)
+    data = LatentData(changed, batch_size=50, steps_per_epoch=10, balance=0.0, tilted=0.0)
+    assert all(bool(batch["own_colour"].all()) for batch in data.train_dataloader())
+    often = LatentData(changed, batch_size=50, steps_per_epoch=10, balance=0.0)
+    assert not all(bool(batch["own_colour"].all()) for batch in often.train_dataloader())
+    with pytest.raises(ValueError, match=r"data.tilted: expected 0 to 1, got -1"):
+        LatentData(changed, tilted=-1.0)
+
+
 def test_training_starts_with_the_directions_of_its_latents(latents) -> None:
     """In its basis, whole clips as training draws them have no covariance, and the variances that it says."""
     new = LatentDiffusionTraining(latents, 0.05, 0.6, network=TINY).model.preconditioner

@@ -169,3 +169,19 @@ def test_a_clip_at_another_level_always_says_how_loud_it_is() -> None:
     assert float(loudness[own].mean()) == pytest.approx(0.05, abs=0.02)
     assert float(pitch[~own].mean()) == pytest.approx(0.5, abs=0.04)
     assert float(pitch[own].mean()) == pytest.approx(0.25, abs=0.04)
+
+
+def test_a_tilted_clip_always_says_how_bright_it_is() -> None:
+    rows = 4_000
+    inputs = ConditionInputs(
+        torch.zeros(rows, 2, 1), torch.ones(rows, 2, dtype=torch.bool), torch.zeros(rows).long(), torch.ones(rows, 4)
+    )
+    own = torch.arange(rows) % 2 == 0
+    torch.manual_seed(0)
+    kept = ConditionDropout(everything=0.5, loudness=0.5, brightness=0.9).apply(inputs, None, own)
+    bright, loud = ((~kept.numbers[:, NUMBERS.index(name)].isnan()).double() for name in ("brightness", "loudness"))
+    assert float(bright[~own].mean()) == 1.0
+    assert float(bright[own].mean()) == pytest.approx(0.05, abs=0.02)
+    # Of its level it says no more than others, but it is never drawn for nothing at all.
+    assert float(loud[~own].mean()) == pytest.approx(0.5, abs=0.04)
+    assert float(loud[own].mean()) == pytest.approx(0.25, abs=0.04)

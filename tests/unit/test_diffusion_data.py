@@ -165,3 +165,10 @@ def test_a_draw_says_whether_the_clip_has_its_own_level(file: LatentFile) -> Non
     captions = sorted({caption for clip in clips for caption in clip.captions})
     data = LatentClips(file, (clips[0], replace(clips[1], gain_db=-6.0)), LABELS, captions)
     assert [bool(data[index, 0, 10]["own_level"]) for index in (0, 1)] == [True, False]
+
+
+def test_a_draw_says_whether_the_clip_was_tilted(file: LatentFile) -> None:
+    clips = split_clips(file, "train")[:2]
+    captions = sorted({caption for clip in clips for caption in clip.captions})
+    data = LatentClips(file, (clips[0], replace(clips[1], tilt_db=3.0)), LABELS, captions)
+    assert [bool(data[index, 0, 10]["own_colour"]) for index in (0, 1)] == [True, False]
