@@ -1,8 +1,8 @@
 """`python -m autoencoder.encode`: a folder of audio becomes one latent file, once.
 
 Every clip is written several times: whole at its own level, then at random gains, long ones as random crops too, and
-where asked played faster or slower, its captions and numbers with it, or brighter and darker. Each is followed by silence for as long as the
-encoder can see, so that beyond it the latent of silence goes on seamlessly.
+where asked played faster or slower, its captions and numbers with it, or brighter and darker. Each is followed by
+silence for as long as the encoder can see, so that beyond it the latent of silence goes on seamlessly.
 """
 
 import sys
@@ -66,7 +66,7 @@ def encode(
         gain_db: lowest random gain of the further variants, in dB.
         transposed: how often more each training clip is encoded, played faster or slower.
         transpose: semitones by which these are moved, at most; whole ones, so that captions can name their notes.
-        tilted: how often more each training clip is encoded, made brighter and darker: so that brightness can be asked for.
+        tilted: how often more each training clip is encoded, brighter and darker in turn, for --brightness.
         tilt_db: an octave, by which these are tilted at most.
         device: where to compute.
         seed: of crops, gains and tilts.

@@ -12,7 +12,9 @@ from audio.latents import LatentClip
 from audio.notes import moved_notes
 from audio.transposing import speed_of
 
-COLOURS = re.compile(r"\b(bright|brilliant|crisp|dark|dull|mellow|muffled|sparkling|warm)(er|ly|ness)?\b", re.IGNORECASE)
+COLOURS = re.compile(
+    r"\b(bright|brilliant|crisp|dark|dull|mellow|muffled|sparkling|warm)(er|ly|ness)?\b", re.IGNORECASE
+)
 
 
 class Piece:

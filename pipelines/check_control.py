@@ -9,6 +9,8 @@
     loop         the seam of --loop is no rougher than the 95th percentile of the clip's own changes
     long         around multiples of a window a long clip changes no more than around 95 % of its other places
     stream       where the stretches of --stream meet, neither
+    loudness     clips are within 1 dB of what --loudness asks for
+    brightness   and within half an octave of --brightness, asked for half and for twice what a prompt makes by itself
 
 Sources are real clips, prompts are captions of them. Distances are mean absolute differences of log-mels, in nats.
 """
@@ -18,7 +20,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -27,16 +29,17 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from torch import Tensor
 
 from audio.dataset import AudioFolder, Clip, Split
 from audio.files import read_audio, write_audio
+from audio.measures import brightness_hz, loudness_db
 from audio.mel import LogMelSpectrogram
 from evaluation.page import save_json
 from pipelines.borders import BORDER_FRAMES, border_scores
 from pipelines.canvas import EDGE_FRAMES
 from pipelines.clips import check_writable
+from pipelines.control_promises import STRENGTHS, Property, show
 from pipelines.editing import Edit
 from pipelines.live import live_job, live_output, stretches
 from pipelines.looping import seam_score
@@ -44,43 +47,19 @@ from pipelines.request import Request
 from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import answer, run_command, say
 
-STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 KEPT_NATS, LONGEST_STEP, ROUGHEST = 0.05, 3.0, 1.0
 MASK = (0.45, 0.55)
-MORPH_CLIPS, LOOP_SECONDS, LONG_SECONDS, EXTENDED_SECONDS = 9, 2.0, 10.0, 1.0
+MORPH_CLIPS, LOOP_SECONDS, LONG_SECONDS, EXTENDED_SECONDS, ASKED_SECONDS = 9, 2.0, 10.0, 1.0, 1.0
 # Of a source that is gone on from, in its midst: at its end there would be nothing to go on with.
 BROKEN_OFF = 0.4
 # What is made after it is compared with what was there: so many seconds of it, at these, and so many decibels, no more.
 LEVEL_SECONDS, LEVEL_AT, LEVEL_DB = 0.3, (0.0, 0.5), 12.0
 QUIETEST = 1e-5
+ASKED_LOUDNESS, LOUDNESS_DB = -24.0, 1.0
+ASKED_BRIGHTNESS, BRIGHTNESS_OCTAVES = (0.5, 2.0), 0.5
 REPORT_BYTES = 2**20
 
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True)
-class Property:
-    """What was measured of one promise.
-
-    Args:
-        name: of the promise.
-        values: one a clip that could be judged; of `strength`, the median distance at each strength.
-        limit: that no value may exceed; None where values must rise instead.
-    """
-
-    name: str
-    values: tuple[float, ...]
-    limit: float | None
-
-    @property
-    def within(self) -> float | None:
-        """Share of the values that keep the promise; None where there are none."""
-        if self.limit is None:
-            steps = np.diff(self.values)
-            return float((steps > 0.0).mean())
-        if not self.values:
-            return None
-        return sum(value <= self.limit for value in self.values) / len(self.values)
 
 
 def check_control(
@@ -130,6 +109,8 @@ def check_control(
         Property("loop", tuple(check.loops(bar("loop", prompts))), ROUGHEST),
         Property("long", tuple(check.long(bar("long", held))), ROUGHEST),
         Property("stream", tuple(check.streams(bar("stream", held))), ROUGHEST),
+        Property("loudness", tuple(check.loudness(bar("loudness", prompts))), LOUDNESS_DB),
+        Property("brightness", tuple(check.brightness(bar("brightness", prompts))), BRIGHTNESS_OCTAVES),
     ]
     page = {part.name: asdict(part) | {"within": part.within} for part in found}
     save_json(out / "control.json", {"stages": pipeline.fingerprints, "data": folder.fingerprint(), **page})
@@ -243,6 +224,22 @@ class ControlCheck:
             ends = [end for _, end in stretches(spec.num_latent_frames(LONG_SECONDS), spec.latent_rate)]
             yield from border_scores(log_mel, [end * spec.frames_per_latent for end in ends])
 
+    def loudness(self, prompts: Iterable[str]) -> Iterator[float]:
+        """Decibels from what was asked for."""
+        for prompt in prompts:
+            made = self.made(prompt, seconds=ASKED_SECONDS, loudness=ASKED_LOUDNESS)[0]
+            yield abs(loudness_db(made.numpy(), self.mel.sample_rate) - ASKED_LOUDNESS)
+
+    def brightness(self, prompts: Iterable[str]) -> Iterator[float]:
+        """Octaves from what was asked for; nothing of what the model was not trained on."""
+        low, high = self.pipeline.diffusion.config.conditioning.number_ranges.get("brightness", (math.inf, 0.0))
+        for prompt in prompts:
+            own = brightness_hz(self.made(prompt, seconds=ASKED_SECONDS)[0].numpy(), self.mel.sample_rate)
+            for asked in (own * ratio for ratio in ASKED_BRIGHTNESS if low <= own * ratio <= high):
+                made = self.made(prompt, seconds=ASKED_SECONDS, brightness=asked)[0]
+                heard = brightness_hz(made.numpy(), self.mel.sample_rate)
+                yield abs(math.log2(max(heard, 1.0) / asked))
+
 
 def decibels(waveform: Tensor) -> float:
     """Level of `(samples,)`."""
@@ -252,23 +249,6 @@ def decibels(waveform: Tensor) -> float:
 def bar(text: str, items: Sequence[Item]) -> Iterable[Item]:
     """A progress bar around a list."""
     return track(items, text, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
-
-
-def show(found: Sequence[Property]) -> None:
-    """The table on standard error."""
-    table = Table("promise", "clips", "median", "worst", "limit", "within", title="What the modes promise")
-    for part in found:
-        if part.limit is None:
-            rising = ", ".join(f"{value:.2f}" for value in part.values)
-            name = f"{part.name} {', '.join(f'{value:g}' for value in STRENGTHS)}"
-            table.add_row(name, "", rising, "", "rising", f"{part.within or 0.0:.0%}")
-            continue
-        if not part.values:
-            table.add_row(part.name, "0", "nothing to judge", "", f"{part.limit:g}", "")
-            continue
-        middle, worst = (f"{value:.3g}" for value in (median(part.values), max(part.values)))
-        table.add_row(part.name, str(len(part.values)), middle, worst, f"{part.limit:g}", f"{part.within or 0.0:.0%}")
-    Console(stderr=True).print(table)
 
 
 def main(arguments: list[str] | None = None) -> int:

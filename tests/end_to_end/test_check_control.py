@@ -8,7 +8,8 @@ import torch
 
 from audio.files import read_audio, write_audio
 from pipelines.borders import border_scores
-from pipelines.check_control import Property, decibels, main, pairs
+from pipelines.check_control import decibels, main, pairs
+from pipelines.control_promises import Property
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def test_every_promise_is_measured_on_the_bundled_model(folder, tmp_path, capsys
     page = json.loads((tmp_path / "control.json").read_text())
     for name in ("kept", "morph", "loop"):
         assert len(page[name]["values"]) == 2
-    for name in ("strength", "kept", "extend", "goes_on", "morph", "loop", "long", "stream"):
+    for name in ("strength", "kept", "extend", "goes_on", "morph", "loop", "long", "stream", "loudness", "brightness"):
         assert name in printed.err
         assert len(page[name]["values"]) <= 5
     assert page["strength"]["values"][0] == 0.0
