@@ -61,5 +61,5 @@ def minimum_phase(log_gain: NDArray[np.float64], size: int) -> NDArray[np.comple
 
 def fast_length(samples: int) -> int:
     """The next length of which transforms are quick, a multiple of a large power of two."""
-    unit = 2 ** max(1, samples.bit_length() - 4)
+    unit = 1 << max(1, samples.bit_length() - 4)
     return -(-samples // unit) * unit

@@ -13,7 +13,9 @@ import shutil
 import sys
 import time
 import warnings
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from jsonargparse import ArgumentError
@@ -67,6 +69,7 @@ class RunReport(Callback):
     def __init__(self) -> None:
         self.started: float | None = None
         self.first_batch = 0
+        self.ended: list[float] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -80,9 +83,14 @@ class RunReport(Callback):
             say("the process that started this training has gone: stopping")
             raise KeyboardInterrupt
         done = _batches_done(pl_module) - self.first_batch
-        if done != self.PROBE_BATCHES or self.started is None:
+        if done > self.PROBE_BATCHES or self.started is None:
             return
-        seconds = _seconds_left(trainer, pl_module, (time.monotonic() - self.started) / done)
+        self.ended.append(time.monotonic())
+        if done < self.PROBE_BATCHES:
+            return
+        # The median batch: the first ones compile the network where that is asked for.
+        durations = [end - start for start, end in pairwise([self.started, *self.ended])]
+        seconds = _seconds_left(trainer, pl_module, median(durations))
         weights = sum(p.numel() * p.element_size() for p in pl_module.parameters())
         # Two checkpoints, each with weights, averaged weights and two moments per weight; one more is written aside.
         needed = 3 * 4 * weights

@@ -23,8 +23,10 @@ from training.schedule import OptimiserConfig, ScheduleConfig
 def test_the_limit_that_comes_first_is_told(limits, said, tmp_path, capsys) -> None:
     trainer = Trainer(**limits, max_epochs=-1, accelerator="cpu", logger=False, default_root_dir=tmp_path)
     report, module = RunReport(), StageTraining(OptimiserConfig(), ScheduleConfig())
-    # Ten batches of ten seconds each.
-    report.started, module.batches_done = time.monotonic() - 100.0, 10
+    # Ten batches: one that compiled for ten minutes, then nine of ten seconds each.
+    now = time.monotonic()
+    report.started, report.ended = now - 690.0, [now - 90.0 + 10.0 * number for number in range(9)]
+    module.batches_done = 10
     report.on_train_batch_end(trainer, module)
     assert said in "".join(capsys.readouterr())
 
