@@ -5,8 +5,8 @@ import time
 import pytest
 from lightning.pytorch import Trainer
 
-from training.cli import RunReport
 from training.module import StageTraining
+from training.run_report import RunReport
 from training.schedule import OptimiserConfig, ScheduleConfig
 
 
