@@ -34,8 +34,8 @@ def tilted(waveform: Waveform, sample_rate: int, db_per_octave: float) -> Wavefo
     """
     if not abs(db_per_octave) <= MOST_DB_PER_OCTAVE:
         raise ValueError(f"tilt_db: expected at most {MOST_DB_PER_OCTAVE:g} dB an octave, got {db_per_octave:g}")
-    level = loudness_db(waveform, sample_rate)
-    if not db_per_octave or level <= SILENCE_DB:
+    # Most pieces are not tilted: nothing is measured of them.
+    if not db_per_octave or (level := loudness_db(waveform, sample_rate)) <= SILENCE_DB:
         return waveform
     power = db_per_octave / DB_OF_TWO
     size = fast_length(len(waveform) + round(TAIL_SECONDS * sample_rate))

@@ -33,7 +33,7 @@ class Encoded:
         mean: `(channels, latent_frames)`, float32.
         std: the same shape.
         inside: how many latent frames lie inside the clip; the rest is its tail.
-        brightness: of what was encoded, in Hz.
+        brightness: of what was encoded, in Hz, where its spectrum was tilted; 0 elsewhere.
     """
 
     mean: Tensor
