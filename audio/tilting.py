@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 
 from audio.measures import SILENCE_DB, Waveform, loudness_db
 
@@ -38,7 +39,8 @@ def tilted(waveform: Waveform, sample_rate: int, db_per_octave: float) -> Wavefo
     if not db_per_octave or (level := loudness_db(waveform, sample_rate)) <= SILENCE_DB:
         return waveform
     power = db_per_octave / DB_OF_TWO
-    size = fast_length(len(waveform) + round(TAIL_SECONDS * sample_rate))
+    # Even, as the folding needs it.
+    size = 2 * next_fast_len((len(waveform) + round(TAIL_SECONDS * sample_rate)) // 2 + 1, real=True)
     frequencies = np.fft.rfftfreq(size, 1.0 / sample_rate).clip(LOWEST_HZ, HIGHEST_HZ)
     response = minimum_phase(power * np.log(frequencies / MIDDLE_HZ), size)
     made = np.fft.irfft(np.fft.rfft(waveform, size) * response, size)[: len(waveform)].astype(np.float32)
@@ -57,9 +59,3 @@ def minimum_phase(log_gain: NDArray[np.float64], size: int) -> NDArray[np.comple
     folded[1 : size // 2] *= 2.0
     folded[size // 2 + 1 :] = 0.0
     return np.asarray(np.exp(np.fft.rfft(folded, size)))
-
-
-def fast_length(samples: int) -> int:
-    """The next length of which transforms are quick, a multiple of a large power of two."""
-    unit = 1 << max(1, samples.bit_length() - 4)
-    return -(-samples // unit) * unit
