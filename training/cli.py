@@ -81,6 +81,31 @@ class PlateauStep(Callback):
                 config.scheduler.step(float(trainer.callback_metrics[pl_module.monitor]))
 
 
+class LastBatches(Callback):
+    """Writes `last.ckpt` once more where a training ends between two validations, after which it is written otherwise.
+
+    Args:
+        keeper: that writes it otherwise.
+    """
+
+    def __init__(self, keeper: ModelCheckpoint) -> None:
+        self.keeper = keeper
+        self.written = 0
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember the batches that are kept."""
+        self.written = trainer.global_step
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A run that goes on begins with what is kept."""
+        self.written = trainer.global_step
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before the averaged weights take the place of the trained ones: a run may still go on."""
+        if trainer.global_step > self.written:
+            trainer.save_checkpoint(self.keeper.format_checkpoint_name({}))
+
+
 class StageCLI(LightningCLI):
     """Lightning's command line with fixed classes, early stopping, averaged weights and resuming built in."""
 
@@ -143,11 +168,13 @@ class StageCLI(LightningCLI):
         """Add what every run has: log, checkpoints, progress."""
         folder = Path(self._get(self.config_init, "trainer").get("default_root_dir") or f"runs/{self.model.kind}")
         self.choose_monitor(str(self._get(self.config, "early_stopping")["monitor"]))
+        last = checkpoint_callback(folder, "last", None)
         callbacks: list[Callback] = [
             # Two, for `save_last` writes only beside a new best, and a run on a plateau would go on from its best.
             # The last comes second: it has to know the best.
             checkpoint_callback(folder, "best", self.model.monitor),
-            checkpoint_callback(folder, "last", None),
+            last,
+            LastBatches(last),
             RunReport(),
             PlateauStep(),
         ]
@@ -224,5 +251,6 @@ def _quieten() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     os.environ.setdefault("TENSORBOARD_NO_TF", "1")
-    told = "does not have many workers|is not present in the|LeafSpec|exists and is not empty"
+    # A run that ended within an epoch begins that epoch's batches again, which harms nothing.
+    told = "does not have many workers|is not present in the|LeafSpec|exists and is not empty|before the epoch ended"
     warnings.filterwarnings("ignore", f".*({told}).*")

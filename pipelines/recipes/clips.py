@@ -21,6 +21,7 @@ HEAD_SECONDS = 0.003
 TAIL_SECONDS = 0.01
 CUT_FADE_SECONDS = 0.4
 SHORTEST_SECONDS = 0.01
+LONGEST_SECONDS = 6.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Clip:
         source: package and kit, or the font.
         rendered: true for a soundfont render.
         split: "train", "validation" or "test"; empty until it is assigned.
+        longest_seconds: of a recording: where it is let go.
+        further: came after the others; what is bright or short for its family follows from those alone.
     """
 
     file_name: str
@@ -58,6 +61,8 @@ class Clip:
     source: str
     rendered: bool
     split: str = ""
+    longest_seconds: float = LONGEST_SECONDS
+    further: bool = False
 
 
 def store_form(waveform: Waveform, longest_seconds: float) -> Waveform | None:

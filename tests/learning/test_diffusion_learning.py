@@ -95,6 +95,21 @@ def test_resumed_equals_uninterrupted(latents, tmp_path, monkeypatch, schedule) 
     assert first.training["validation/velocity_loss"] == second.training["validation/velocity_loss"]
 
 
+def test_what_comes_after_the_last_validation_is_kept_and_gone_on_from(latents, tmp_path, monkeypatch) -> None:
+    # Epochs of three batches, each with a validation at its end.
+    options = ("--model.optimiser.learning_rate", "2e-3")
+    assert fit(monkeypatch, latents, tmp_path, "--trainer.max_steps", "5", *options) == 0
+    ended = load_checkpoint(tmp_path / "last.ckpt")
+    assert ended["progress"]["batches_done"] == ended["global_step"] == 5
+    # What is trained on is not the average.
+    assert not all(torch.equal(value, ended["current_model_state"][key]) for key, value in ended["state_dict"].items())
+    assert fit(monkeypatch, latents, tmp_path, "--trainer.max_steps", "9", *options) == 0
+    after = load_checkpoint(tmp_path / "last.ckpt")
+    assert after["progress"]["batches_done"] == 9
+    moments = [next(iter(one["optimizer_states"][0]["state"].values()))["step"] for one in (ended, after)]
+    assert moments == [5, 9]
+
+
 def test_record_tells_lineage_and_loads(latents, tmp_path, monkeypatch, capsys) -> None:
     options = ("--model.path.name", "variance_preserving", "--model.path.schedule", "linear", "--model.prediction", "v")
     assert fit(monkeypatch, latents, tmp_path / "run", "--trainer.max_steps", "3", *options) == 0
