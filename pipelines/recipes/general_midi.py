@@ -16,6 +16,8 @@ from pipelines.recipes.soundfont import Soundfont, read_soundfont
 
 LOUD, SOFT = 100, 40
 PITCHES = 24
+# Of those pitches that many apart are rendered from the held-out font: with its drums, more than a thousand clips.
+HELD_OUT_EVERY = 3
 MIDDLE_C = 60
 # Lowest and highest note of a program: about what the instrument plays, so that few notes are silent or silly.
 FAMILY_RANGES = {
@@ -126,7 +128,7 @@ def note_file_name(pitch: int) -> str:
 def _plan_program(font: Font, headers: Soundfont, program: int) -> list[RenderPlan]:
     pitches = program_pitches(program)
     if font.held_out:
-        pitches = pitches[3::6]
+        pitches = pitches[::HELD_OUT_EVERY]
     plans: list[RenderPlan] = []
     for index, pitch in enumerate(pitches):
         loud = _plan_note(font, headers, program, pitch, LOUD)
