@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from audio.measures import loudness_db
+from audio.tilting import tilt_toward, tilted
 from pipelines.request import AudioOutput, Job
 from pipelines.stereo import mono_of, widen
 
 PEAK_LIMIT = 0.99
 FADE_SECONDS = 0.01
 MOST_GAIN_DB = 20.0
+# An octave: more would lift hiss where a sound has nothing.
+MOST_TILT_DB = 6.0
 
 
 def clip_noise(seed: int, index: int, channels: int, frames: int) -> Tensor:
@@ -34,25 +37,28 @@ def finish(
     sample_rate: int,
     fade_out: bool = True,
     stereo: float = 0.0,
-    loudness: Sequence[float | None] = (),
+    asked: Sequence[Mapping[str, float]] = (),
 ) -> tuple[Tensor, tuple[bool, ...]]:
-    """Give the clips their width and the level that was asked for, guard the peak and end in a short fade.
+    """Give the clips the brightness, width and level that were asked for, guard the peak and end in a short fade.
 
     Args:
         waveforms: `(clips, samples)`, which are changed.
         sample_rate: in Hz.
         fade_out: a loop has no end to fade.
         stereo: width of two channels; 0 is one.
-        loudness: dBFS of each clip's loudest 50 ms, None where it is as it came; all are when left out.
+        asked: of each clip, `brightness` in Hz and `loudness` in dBFS of its loudest 50 ms, where it is not as it came.
 
     Returns:
         the clips, `(clips, samples)` or `(clips, 2, samples)`, and for each whether its level was lowered.
     """
+    for waveform, numbers in zip(waveforms, asked, strict=bool(asked)):
+        if "brightness" in numbers:
+            colour(waveform, sample_rate, numbers["brightness"], circular=not fade_out)
     if stereo:
         waveforms = widen(waveforms, sample_rate, stereo, circular=not fade_out)
-    for waveform, wanted in zip(waveforms, loudness, strict=bool(loudness)):
-        if wanted is not None:
-            waveform *= level_gain(waveform, sample_rate, wanted)
+    for waveform, numbers in zip(waveforms, asked, strict=bool(asked)):
+        if "loudness" in numbers:
+            waveform *= level_gain(waveform, sample_rate, numbers["loudness"])
     peaks = waveforms.abs().flatten(1).amax(dim=1).view(-1, *[1] * (waveforms.ndim - 1))
     guarded = tuple((peaks.flatten() > PEAK_LIMIT).tolist())
     # In place: of a clip of minutes there is no second copy.
@@ -77,9 +83,23 @@ def level_gain(waveform: Tensor, sample_rate: int, wanted: float) -> float:
     return float(10.0 ** (max(-MOST_GAIN_DB, min(MOST_GAIN_DB, wanted - level)) / 20.0))
 
 
-def asked_loudness(settings: Mapping[str, Any], jobs: Sequence[Job]) -> list[float | None]:
+def colour(waveform: Tensor, sample_rate: int, wanted: float, circular: bool) -> None:
+    """Tilt the spectrum of a clip toward a brightness, by 6 dB an octave at most: the model leads most of the way.
+
+    Args:
+        waveform: `(samples,)`, which is changed.
+        sample_rate: in Hz.
+        wanted: spectral centroid, in Hz.
+        circular: it is a loop.
+    """
+    own = np.asarray(waveform.numpy(), dtype=np.float32)
+    tilt = tilt_toward(own, sample_rate, wanted, MOST_TILT_DB)
+    waveform.copy_(torch.from_numpy(tilted(own, sample_rate, tilt, circular)))
+
+
+def asked_of(settings: Mapping[str, Any], jobs: Sequence[Job]) -> list[Mapping[str, float]]:
     """Of each clip; none where a source is worked on, for what is kept of it stays as it is."""
-    return [None if settings["edit"] is not None else job.numbers.get("loudness") for job in jobs]
+    return [{} if settings["edit"] is not None else job.numbers for job in jobs]
 
 
 def clip_of(
@@ -113,9 +133,9 @@ def output_of(
     samples = round(settings["seconds"] * sample_rate)
     # What comes out of inference mode cannot be changed outside it. A long clip does not, and there is no second of it.
     own = waveforms[:, :samples]
-    loudness = asked_loudness(settings, [jobs[row] for row in rows])
+    asked = asked_of(settings, [jobs[row] for row in rows])
     own = own.clone() if own.is_inference() else own
-    made, guarded = finish(own, sample_rate, not settings["loop"], settings["stereo"], loudness)
+    made, guarded = finish(own, sample_rate, not settings["loop"], settings["stereo"], asked)
     return AudioOutput(
         waveforms=made,
         sample_rate=sample_rate,

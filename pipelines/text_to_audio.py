@@ -28,7 +28,7 @@ from pipelines.ranking import best_rows, evidence
 from pipelines.request import AudioOutput, Job, Request, jobs_of
 from pipelines.resources import DEFAULT_BUNDLE, loaded_from, resource
 from pipelines.settling import SHORTEST_SECONDS, settle, started_sampler
-from pipelines.shaping import asked_loudness, clip_of, finish, output_of
+from pipelines.shaping import asked_of, clip_of, finish, output_of
 from pipelines.styling import StyleReader
 from pipelines.words import request_of
 from training.device import choose_device, choose_precision, in_precision
@@ -223,8 +223,8 @@ class TextToAudioPipeline:
             for number, waveform in zip(part, waveforms, strict=True):
                 samples = round(jobs[number].seconds * self.sample_rate)
                 own = waveform[None, :samples].clone()
-                loudness = asked_loudness(settings, [jobs[number]])
-                yield number, finish(own, self.sample_rate, loudness=loudness)[0][0]
+                asked = asked_of(settings, [jobs[number]])
+                yield number, finish(own, self.sample_rate, asked=asked)[0][0]
 
     def settle(self, request: Request) -> dict[str, Any]:
         """Fill in the defaults and refuse what cannot be done; see `pipelines.settling.settle`."""

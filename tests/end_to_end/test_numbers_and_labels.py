@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 from statistics import median
 
@@ -47,6 +48,19 @@ def test_a_brighter_clip_is_brighter(pipeline) -> None:
     assert all(np.diff(found, axis=0).flatten() > 0.0), found
 
 
+def test_a_clip_is_about_as_bright_as_it_is_asked_to_be(pipeline) -> None:
+    rate, prompts = pipeline.sample_rate, ("a snare drum", "a bright piano, A4", "a cymbal", "a brass section, C4")
+    own = [brightness_hz(clip, rate) for clip in sounds(pipeline, *prompts)]
+    off = []
+    for prompt, hertz in zip(prompts, own, strict=True):
+        for asked in (hertz / 1.5, hertz * 1.5):
+            clip = sounds(pipeline, prompt, brightness=asked)[0]
+            off.append(abs(math.log2(brightness_hz(clip, rate) / asked)))
+    # The last tilt hits the mark where it can reach it.
+    assert sum(octaves <= 0.05 for octaves in off) >= 6, off
+    assert max(off) < 1.0, off
+
+
 def test_a_label_says_what_words_leave_open(pipeline) -> None:
     rate = pipeline.sample_rate
     hihat, drum = (
@@ -86,7 +100,8 @@ def test_what_is_kept_of_a_source_keeps_its_level(pipeline, sonic_pi_folder, tmp
     seconds = len(read_audio(source, pipeline.sample_rate)[0]) / pipeline.sample_rate
     edit = Edit(source, mask=((0.5 * seconds, 0.6 * seconds),))
     plain, quiet = (
-        pipeline((), edit=edit, seed=1, solver_steps=4, loudness=asked).waveforms[0].numpy() for asked in (None, -30.0)
+        pipeline((), edit=edit, seed=1, solver_steps=4, loudness=asked, brightness=bright).waveforms[0].numpy()
+        for asked, bright in ((None, None), (-30.0, 6000.0))
     )
     early = slice(0, round(0.3 * seconds * pipeline.sample_rate))
     assert np.abs(plain[early] - quiet[early]).max() < 1e-3

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from audio import tilting
 from audio.measures import brightness_hz, loudness_db
-from audio.tilting import MIDDLE_HZ, tilted
+from audio.tilting import MIDDLE_HZ, tilt_toward, tilted
 
 RATE = 44_100
 
@@ -47,3 +48,36 @@ def test_silence_stays_and_too_much_is_refused() -> None:
     assert tilted(silence, RATE, 6.0) is silence
     with pytest.raises(ValueError, match="tilt_db: expected at most 12"):
         tilted(silence, RATE, 13.0)
+
+
+@pytest.mark.parametrize("wanted", [2_000.0, 9_000.0, 14_000.0])
+def test_a_brightness_that_is_asked_for_is_found(wanted) -> None:
+    sound = noise()
+    tilt = tilt_toward(sound, RATE, wanted, 12.0)
+    assert abs(tilt) < 12.0
+    assert brightness_hz(tilted(sound, RATE, tilt), RATE) == pytest.approx(wanted, rel=0.02)
+
+
+def test_what_is_out_of_reach_is_tilted_as_far_as_is_allowed() -> None:
+    assert tilt_toward(noise(), RATE, 20.0, 4.0) == pytest.approx(-4.0, abs=1e-6)
+    assert tilt_toward(noise(), RATE, 20_000.0, 4.0) == pytest.approx(4.0, abs=1e-6)
+
+
+def test_a_long_sound_is_filtered_as_a_whole_one(monkeypatch) -> None:
+    sound = noise(1.3)
+    whole = tilted(sound, RATE, 5.0)
+    toward = tilt_toward(sound, RATE, 3000.0, 12.0)
+    monkeypatch.setattr(tilting, "PIECE_SECONDS", 0.25)
+    assert np.abs(tilted(sound, RATE, 5.0) - whole).max() < 2e-3 * np.abs(whole).max()
+    assert tilt_toward(sound, RATE, 3000.0, 12.0) == pytest.approx(toward, abs=0.05)
+
+
+def test_a_loop_rings_on_into_its_beginning() -> None:
+    sound = np.random.default_rng(0).standard_normal(RATE // 2).astype(np.float32)
+    made = tilted(sound, RATE, -6.0, circular=True)
+    twice = tilted(np.tile(sound, 3), RATE, -6.0)[RATE // 2 : RATE]
+    # Levels are those of the loudest moment, which the beginning of the long one may hold.
+    gain = float(np.dot(made, twice) / np.dot(made, made))
+    assert np.abs(twice - gain * made).max() < 5e-3 * np.abs(twice).max()
+    turned = tilted(np.roll(sound, 1000), RATE, -6.0, circular=True)
+    assert np.abs(np.roll(made, 1000) - turned).max() < 2e-2 * np.abs(made).max()
