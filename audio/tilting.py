@@ -10,6 +10,7 @@ A tilt moves the centroid of a spectrum steadily, so one that is asked for can b
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,7 @@ def tilt_toward(waveform: Waveform, sample_rate: int, wanted_hz: float, most_db:
     return (low + high) / 2.0
 
 
-def _log_gain(frequencies: NDArray[np.float64], db_per_octave: float) -> NDArray[np.float64]:
+def _log_gain(frequencies: NDArray[Any], db_per_octave: float) -> NDArray[np.float64]:
     return np.asarray(db_per_octave / DB_OF_TWO * np.log(frequencies.clip(LOWEST_HZ, HIGHEST_HZ) / MIDDLE_HZ))
 
 

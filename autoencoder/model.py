@@ -36,6 +36,8 @@ class MelVAEConfig:
         mel_mean: taken from the log-mel at the door of the network, in nats.
         mel_std: the log-mel is divided by it at the door, in nats.
         linear_path: a linear map beside encoder and decoder, which training starts at the principal components.
+        lead: latent frames that are decoded ahead of a clip, and cut off again behind the vocoder: silence, so that an
+            attack at the very beginning has what lies before it (ADR 24).
     """
 
     latent_channels: int = 32
@@ -49,12 +51,15 @@ class MelVAEConfig:
     mel_mean: float = -6.0
     mel_std: float = 3.5
     linear_path: bool = False
+    lead: int = 0
 
     def __post_init__(self) -> None:
         """Refuse sizes that no network can have."""
         for name in ("latent_channels", "frames_per_latent", "width", "expansion", "kernel_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"MelVAEConfig.{name}: expected a positive number, got {getattr(self, name)}")
+        if self.lead < 0:
+            raise ValueError(f"MelVAEConfig.lead: expected a number >= 0, got {self.lead}")
         if self.kernel_size % 2 == 0:
             raise ValueError(f"MelVAEConfig.kernel_size: expected an odd number, got {self.kernel_size}")
         for name in ("encoder_blocks", "decoder_blocks"):
@@ -102,6 +107,7 @@ class MelVAE(nn.Module):
         self.mel = mel
         self.config = config
         self.record: StageRecord | None = None
+        self.lead = nn.Parameter(torch.zeros(config.latent_channels, config.lead)) if config.lead else None
 
         def blocks(number: int) -> list[nn.Module]:
             return [
@@ -183,6 +189,24 @@ class MelVAE(nn.Module):
             )
         x: Tensor = self.decoder(latents)
         return x * self.config.mel_std + self.config.mel_mean
+
+    def silence(self) -> Tensor:
+        """The latent frame of digital silence, far from any border, `(channels,)`."""
+        frames = 4 * (self.encoder_reach() + self.config.frames_per_latent)
+        log_mel = torch.full((1, self.mel.n_mels, frames), self.mel.log_mel_floor)
+        mean = self.encode(log_mel.to(next(self.parameters()))).mean[0]
+        return mean[:, mean.shape[1] // 2]
+
+    @property
+    def lead_samples(self) -> int:
+        """Of the sound of `led` latents, how many belong to the lead."""
+        return self.config.lead * self.config.frames_per_latent * self.mel.hop_length
+
+    def led(self, latents: Tensor) -> Tensor:
+        """Raw latents of the beginning of a clip, `(batch, channels, latent_frames)`, with the lead ahead of them."""
+        if self.lead is None:
+            return latents
+        return torch.cat([self.lead.to(latents).expand(len(latents), -1, -1), latents], dim=-1)
 
     def forward(self, log_mel: Tensor) -> tuple[Tensor, Posterior]:
         """Encode, draw (in training) or take the mean, decode; the result has as many frames as the input."""

@@ -13,7 +13,7 @@ from audio.mel import LogMelSpectrogram, MelConfig
 from autoencoder.losses import MelVAELoss, frame_weights, log_mel_error, vae_loss
 from autoencoder.model import MelVAE, MelVAEConfig
 from autoencoder.principal import BlockMoments, frame_blocks, start_at_principal_components
-from training.checkpoint import load_stage
+from training.checkpoint import load_stage, load_weights
 from training.module import StageTraining
 from training.previews import log_audio, log_mel_images
 from training.schedule import OptimiserConfig, ScheduleConfig
@@ -90,6 +90,17 @@ class MelVAETraining(StageTraining):
             record, _ = load_stage(self.init_from, self.kind)
             self.frozen_parts = {"encoder": record.parts["encoder"]}
 
+    def warm_start(self) -> None:
+        """Load the weights named by `init_from`; a lead that they lack begins as the latent of silence."""
+        if self.init_from is None:
+            return
+        _, weights = load_stage(self.init_from, self.kind)
+        lead = self.model.lead
+        load_weights(self.model, weights if lead is None else {"lead": lead.detach(), **weights}, self.init_from)
+        if lead is not None and "lead" not in weights:
+            with torch.no_grad():
+                lead.copy_(self.model.silence()[:, None].expand_as(lead))
+
     def stage_config(self) -> dict[str, Any]:
         """Mel contract and sizes."""
         return self.model.to_config()
@@ -117,13 +128,19 @@ class MelVAETraining(StageTraining):
         start_at_principal_components(self.model, moments)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """One batch of crops."""
+        """One batch of crops; where there is a lead, every other one with it."""
         log_mel, valid_frames = self._mel(batch)
+        led = bool(self.model.config.lead) and batch_idx % 2 == 0
+        target = self._mel(batch, self.model.lead_samples)[0] if led else log_mel
         if self.equaliser_db:
-            log_mel = equalised(log_mel, self.model.mel.log_mel_floor, self.equaliser_db)
-        estimate, posterior = self.model(log_mel)
-        weights = frame_weights(valid_frames, log_mel.shape[-1])
-        total, terms = vae_loss(estimate, log_mel, posterior, weights, self.loss)
+            both = torch.cat([log_mel, target], dim=-1)
+            both = equalised(both, self.model.mel.log_mel_floor, self.equaliser_db)
+            log_mel, target = torch.split(both, [log_mel.shape[-1], target.shape[-1]], dim=-1)
+        posterior = self.model.encode(log_mel)
+        latents = posterior.sample()
+        estimate = self.model.decode(self.model.led(latents) if led else latents)[..., : target.shape[-1]]
+        weights = frame_weights(valid_frames + target.shape[-1] - log_mel.shape[-1], target.shape[-1])
+        total, terms = vae_loss(estimate, target, posterior, weights, self.loss)
         self.log("train/loss", total)
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
         return total
@@ -142,8 +159,9 @@ class MelVAETraining(StageTraining):
                 preview = griffin_lim_from_log_mel(estimate[:1, :, :frames].float(), self.model.mel, iterations=16)
                 log_audio(self, "decoded", preview[0], self.model.mel.sample_rate)
 
-    def _mel(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _mel(self, batch: dict[str, Tensor], ahead: int = 0) -> tuple[Tensor, Tensor]:
+        """Log-mels after so many samples of silence, and how many frames of the clips they hold."""
         with torch.autocast(self.device.type, enabled=False):
-            log_mel = self.front_end(batch["waveform"])
+            log_mel = self.front_end(torch.nn.functional.pad(batch["waveform"], (ahead, 0)))
         hop = self.model.mel.hop_length
         return log_mel, torch.div(batch["valid_samples"] + hop - 1, hop, rounding_mode="floor")

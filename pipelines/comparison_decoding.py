@@ -89,7 +89,7 @@ class Chain:
 
     @torch.inference_mode()
     def mels(self, clip: Clip, latents: Path | None) -> tuple[Reference, dict[str, Tensor]]:
-        """A real clip, and the log-mels `(1, n_mels, frames)` of every source.
+        """A real clip, and the log-mels `(1, n_mels, frames)` of every source, decoded ones with their lead.
 
         Args:
             clip: the real one.
@@ -107,10 +107,15 @@ class Chain:
                 found[source] = log_mel
             elif source == DECODED:
                 encoded = pipeline.autoencoder.encode(log_mel).mean
-                found[source] = decode_latents(pipeline, encoded)[..., : log_mel.shape[-1]]
+                frames = self.lead_samples(source) // pipeline.autoencoder.mel.hop_length + log_mel.shape[-1]
+                found[source] = decode_latents(pipeline, encoded)[..., :frames]
             elif latents is not None:
                 found[source] = decode_latents(pipeline, read_latents(latents))
         return Reference(clip, target.cpu(), self.ears), found
+
+    def lead_samples(self, source: str) -> int:
+        """How many samples of what is made of a source belong to the lead."""
+        return 0 if source == REAL else self.pipeline.autoencoder.lead_samples
 
 
 def decode_all(
@@ -135,6 +140,7 @@ def decode_all(
             waveform, seconds = contestant.decode(mels[source])
             measured = measure_alone(waveform, mels[source], chain.ears)
             measured["real_time_factor"] = seconds * chain.ears.sample_rate / waveform.shape[1]
+            waveform = waveform[:, chain.lead_samples(source) :]
             if source != GENERATED:
                 measured |= reference.compare(waveform)
             found.add((contestant.name, source), measured)

@@ -26,8 +26,8 @@ def decode_clip(
         precision: of matrix products.
     """
     with torch.autocast(latents.device.type, precision, enabled=precision != torch.float32):
-        log_mel = autoencoder.decode(latents)
-    return vocode(log_mel.float())
+        log_mel = autoencoder.decode(autoencoder.led(latents))
+    return vocode(log_mel.float())[:, autoencoder.lead_samples :]
 
 
 def decode_loop(

@@ -41,8 +41,9 @@ class RealDecoder(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Waveform `(batch, samples)` of raw latents `(batch, channels, latent_frames)`."""
-        waveform: Tensor = self.vocoder(self.autoencoder.decode(latents).clamp(min=self.floor))
-        return waveform
+        log_mel = self.autoencoder.decode(self.autoencoder.led(latents))
+        waveform: Tensor = self.vocoder(log_mel.clamp(min=self.floor))
+        return waveform[:, self.autoencoder.lead_samples :]
 
 
 def export_decoder(model: Path, out: Path, vocoder: Path | None = None) -> None:

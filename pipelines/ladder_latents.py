@@ -91,7 +91,7 @@ def read_latents(path: Path) -> Tensor:
 
 @torch.inference_mode()
 def decode_latents(pipeline: TextToAudioPipeline, latents: Tensor) -> Tensor:
-    """Log-mel `(batch, n_mels, frames)` of latents, on the pipeline's device and in its precision."""
+    """Log-mel `(batch, n_mels, frames)` of latents and the lead ahead of them, in the pipeline's precision."""
     with torch.autocast(pipeline.device.type, pipeline.precision, enabled=pipeline.precision != torch.float32):
-        log_mel = pipeline.autoencoder.decode(latents.to(pipeline.device))
+        log_mel = pipeline.autoencoder.decode(pipeline.autoencoder.led(latents.to(pipeline.device)))
     return log_mel.float()

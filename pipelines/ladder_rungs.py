@@ -146,13 +146,17 @@ def rungs_of(
         log_mel: of the real clip, `(1, n_mels, frames)`.
         latents: made for its caption, `(1, channels, latent_frames)`.
     """
-    rebuilt = decode_latents(pipeline, pipeline.autoencoder.encode(log_mel).mean)[..., : log_mel.shape[-1]]
+    lead = pipeline.autoencoder.lead_samples
+    frames = lead // pipeline.autoencoder.mel.hop_length + log_mel.shape[-1]
+    rebuilt = decode_latents(pipeline, pipeline.autoencoder.encode(log_mel).mean)[..., :frames]
     mels = dict(zip(STAGES, (log_mel, rebuilt, decode_latents(pipeline, latents)), strict=True))
     floor = pipeline.autoencoder.mel.log_mel_floor
     waveforms: dict[Rung, Tensor] = {}
     for stage, mel in mels.items():
-        waveforms[stage, DECODERS[0]] = pipeline.vocode(mel).float()
-        waveforms[stage, DECODERS[1]] = baseline.decode(mel.clamp(min=floor))
+        # What is decoded has its lead ahead of it.
+        ahead = 0 if stage == STAGES[0] else lead
+        waveforms[stage, DECODERS[0]] = pipeline.vocode(mel).float()[:, ahead:]
+        waveforms[stage, DECODERS[1]] = baseline.decode(mel.clamp(min=floor))[:, ahead:]
     return waveforms
 
 

@@ -145,7 +145,8 @@ class ClipDecoder:
 
     @torch.inference_mode()
     def _sound(self, latents: Tensor, samples: int) -> Waveform:
-        waveform = self.pipeline.vocode(decode_latents(self.pipeline, latents)).float().cpu()[:, :samples]
+        lead = self.pipeline.autoencoder.lead_samples
+        waveform = self.pipeline.vocode(decode_latents(self.pipeline, latents)).float().cpu()[:, lead : lead + samples]
         finished, _ = finish(waveform.clone(), self.pipeline.sample_rate)
         return np.asarray(finished[0].numpy(), dtype=np.float32)
 

@@ -36,11 +36,13 @@ class StreamingDecoder:
         last = _vocoder_stage(autoencoder, vocoder, block_frames)
         self._chain = Chain([streaming_decoder(autoencoder, block_frames), last])
         self._empty = torch.zeros(1, 0)
+        self._begun = False
+        self._cut = autoencoder.lead_samples
 
     @property
     def first_latent_frames(self) -> int:
         """Latent frames without which the first sample cannot be known."""
-        return self._chain.lookahead
+        return max(1, self._chain.lookahead - self.autoencoder.config.lead)
 
     @property
     def kept_frames(self) -> tuple[int, ...]:
@@ -60,8 +62,9 @@ class StreamingDecoder:
             ValueError: another shape, or a vocoder that answers with no waveform of the right one.
         """
         with torch.no_grad():
-            log_mel = self.autoencoder.decode(latents)
-        return decode_checked(self.vocoder, _handed_over(log_mel, self.autoencoder, self.vocoder))
+            log_mel = self.autoencoder.decode(self.autoencoder.led(latents))
+        whole = decode_checked(self.vocoder, _handed_over(log_mel, self.autoencoder, self.vocoder))
+        return whole[:, self.autoencoder.lead_samples :]
 
     def push(self, latents: Tensor) -> Tensor:
         """Take further latents.
@@ -80,9 +83,11 @@ class StreamingDecoder:
             raise ValueError(f"latents: expected (batch, {channels}, frames), got {tuple(latents.shape)}")
         if not bool(latents.isfinite().all()):
             raise ValueError("latents: expected finite values, got NaN or infinity")
+        if latents.shape[-1] and not self._begun:
+            latents, self._begun = self.autoencoder.led(latents).detach(), True
         pieces = self._chain.push(latents)
         self._empty = latents.new_zeros(latents.shape[0], 0)
-        return torch.cat([self._empty, *pieces], dim=-1)
+        return self._without_lead(pieces)
 
     def finish(self) -> Tensor:
         """The samples that waited for the end, `(batch, samples)`.
@@ -90,7 +95,13 @@ class StreamingDecoder:
         Raises:
             ValueError: no latents were pushed.
         """
-        return torch.cat([self._empty, *self._chain.finish()], dim=-1)
+        return self._without_lead(self._chain.finish())
+
+    def _without_lead(self, pieces: list[Tensor]) -> Tensor:
+        made = torch.cat([self._empty, *pieces], dim=-1)
+        cut = min(self._cut, made.shape[-1])
+        self._cut -= cut
+        return made[:, cut:]
 
 
 def sound_to_sound(

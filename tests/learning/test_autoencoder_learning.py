@@ -120,9 +120,38 @@ def test_a_frozen_encoder_stays_what_it_was_and_so_do_its_latents(
     assert not all(equal for name, equal in same.items() if name.startswith("decoder."))
 
 
+def test_a_lead_is_learnt_beside_latents_that_stay_valid(
+    sonic_pi_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fit(sonic_pi_folder, tmp_path / "first", 3, monkeypatch) == 0
+    first = MelVAE.from_checkpoint(tmp_path / "first" / "last.ckpt")
+    options = ["--model.init_from", str(tmp_path / "first" / "last.ckpt"), "--model.freeze_encoder", "true"]
+    options += ["--model.vae.lead", "1", "--ema.decay", "0.5"]
+    assert fit(sonic_pi_folder, tmp_path / "second", 6, monkeypatch, *options) == 0
+    led = MelVAE.from_checkpoint(tmp_path / "second" / "last.ckpt")
+    assert led.record is not None
+    assert first.record is not None
+    assert led.record.parts == first.record.parts
+    assert led.lead is not None
+    # It begins as silence, and moves.
+    start = first.silence().detach()[:, None]
+    assert 0.0 < float((led.lead - start).abs().max()) < 0.2
+    latents = torch.randn(2, led.config.latent_channels, 5)
+    with torch.no_grad():
+        assert led.led(latents).shape[-1] == 6
+        assert torch.equal(led.led(latents)[..., 1:], latents)
+        assert torch.equal(first.led(latents), latents)
+    assert (first.lead_samples, led.lead_samples) == (0, 2 * led.mel.hop_length)
+    # A stage that goes on from it takes its lead along.
+    again = MelVAETraining(led.mel, led.config, init_from=tmp_path / "second" / "last.ckpt")
+    assert again.model.lead is not None
+    assert torch.equal(again.model.lead, led.lead)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--model.vae.lead", "-1"], "lead"),
         (["--model.vae.widht", "3"], "widht"),
         (["--data.folder", "/nowhere"], "/nowhere"),
         (["--data.batch_size", "0"], "batch_size"),

@@ -200,10 +200,12 @@ def test_resampling_in_chunks(rates, samples, size):
     assert torch.allclose(came, expected, atol=1e-4)
 
 
-def autoencoder(factor=2):
+def autoencoder(factor=2, lead=0):
     torch.manual_seed(1)
-    size = MelVAEConfig(3, factor, 8, (1, 1), (1, 1), kernel_size=5)
-    return MelVAE(SAME, size).eval()
+    vae = MelVAE(SAME, MelVAEConfig(3, factor, 8, (1, 1), (1, 1), kernel_size=5, lead=lead)).eval()
+    if lead:
+        torch.nn.init.normal_(vae.lead)
+    return vae
 
 
 @settings(max_examples=15, deadline=None)
@@ -217,12 +219,16 @@ def test_the_autoencoder_in_chunks(factor, frames, sizes, block):
 
 
 @settings(max_examples=10, deadline=None)
-@given(st.sampled_from([1, 2, 3]), st.integers(2, 90), CHUNKS)
-def test_latents_to_sound_in_chunks(factor, frames, sizes):
-    stream = StreamingDecoder(autoencoder(factor), network(SAME, SMALL))
+@given(st.sampled_from([1, 2, 3]), st.integers(2, 90), CHUNKS, st.sampled_from([0, 1, 3]))
+def test_latents_to_sound_in_chunks(factor, frames, sizes, lead):
+    vae = autoencoder(factor, lead)
+    stream = StreamingDecoder(vae, network(SAME, SMALL))
     latents = noise(2, 3, frames)
     whole = stream.decode(latents)
     assert float(whole.abs().max()) > 1e-3
+    # The lead is heard in the clip, and cut off.
+    assert whole.shape[1] == frames * factor * SAME.hop_length
+    assert lead == 0 or not torch.allclose(whole[:, :64], stream.vocoder.decode(vae.decode(latents))[:, :64])
     assert (streamed(stream, latents, sizes) - whole).abs().max() < 1e-4
     assert max(stream.kept_frames) == 0
 
