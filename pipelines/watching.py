@@ -78,7 +78,7 @@ def write_watch(watch: Watch, pipeline: TextToAudioPipeline, base: Path, title: 
     with write_aside(picture) as aside:
         figure.savefig(aside, format="png")
     pause = torch.zeros(round(PAUSE_SECONDS * pipeline.sample_rate))
-    guesses = pipeline.vocode(rows[1]).float().cpu()
+    guesses = pipeline.sound(torch.stack([watch.guesses[number] for number in chosen]), {"loop": False})
     waveform = torch.cat([part for guess in guesses for part in (guess, pause)])
     peak = float(waveform.abs().max())
     write_audio(sound, (waveform * min(1.0, 0.99 / max(peak, 1e-9))).numpy(), pipeline.sample_rate)
