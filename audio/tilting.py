@@ -28,7 +28,9 @@ HALVINGS = 30
 DB_OF_TWO = 20.0 * math.log10(2.0)
 
 
-def tilted(waveform: Waveform, sample_rate: int, db_per_octave: float, circular: bool = False) -> Waveform:
+def tilted(
+    waveform: Waveform, sample_rate: int, db_per_octave: float, circular: bool = False, in_place: bool = False
+) -> Waveform:
     """Samples `(samples,)` with a tilted spectrum, as loud as before.
 
     Args:
@@ -36,6 +38,7 @@ def tilted(waveform: Waveform, sample_rate: int, db_per_octave: float, circular:
         sample_rate: in Hz.
         db_per_octave: above 0 it is brighter, below darker.
         circular: what rings on behind the end is heard at the beginning, as in a loop.
+        in_place: the samples themselves are changed; of a clip of minutes there is no second copy.
 
     Raises:
         ValueError: more than 12 dB an octave.
@@ -49,12 +52,12 @@ def tilted(waveform: Waveform, sample_rate: int, db_per_octave: float, circular:
     # Even, as the folding needs it.
     size = 2 * next_fast_len((length + tail) // 2 + 1, real=True)
     response = minimum_phase(_log_gain(np.fft.rfftfreq(size, 1.0 / sample_rate), db_per_octave), size)
-    made, ringing = np.empty(len(waveform), np.float32), np.zeros(tail)
+    made, ringing = waveform if in_place else np.empty(len(waveform), np.float32), np.zeros(tail)
     for start in range(0, len(waveform), length):
         piece = waveform[start : start + length]
         filtered = np.fft.irfft(np.fft.rfft(piece, size) * response, size)
         filtered[:tail] += ringing
-        made[start : start + len(piece)] = filtered[: len(piece)]
+        made[start : start + length] = filtered[: len(piece)]
         ringing = filtered[len(piece) : len(piece) + tail]
     if circular:
         made[:tail] += ringing[: len(made)].astype(np.float32)

@@ -156,6 +156,9 @@ class MelVAE(nn.Module):
     def to_config(self) -> dict[str, Any]:
         """Plain containers from which `from_checkpoint` builds the network again."""
         vae = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self.config).items()}
+        if not self.config.lead:
+            # As in the records of before there was one.
+            del vae["lead"]
         return {"mel": self.mel.to_dict(), "vae": vae}
 
     def normalise(self, log_mel: Tensor) -> Tensor:
@@ -206,7 +209,7 @@ class MelVAE(nn.Module):
         """Raw latents of the beginning of a clip, `(batch, channels, latent_frames)`, with the lead ahead of them."""
         if self.lead is None:
             return latents
-        return torch.cat([self.lead.to(latents).expand(len(latents), -1, -1), latents], dim=-1)
+        return torch.cat([self.lead.to(latents).expand(latents.shape[0], -1, -1), latents], dim=-1)
 
     def forward(self, log_mel: Tensor) -> tuple[Tensor, Posterior]:
         """Encode, draw (in training) or take the mean, decode; the result has as many frames as the input."""

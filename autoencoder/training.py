@@ -97,9 +97,14 @@ class MelVAETraining(StageTraining):
         _, weights = load_stage(self.init_from, self.kind)
         lead = self.model.lead
         load_weights(self.model, weights if lead is None else {"lead": lead.detach(), **weights}, self.init_from)
-        if lead is not None and "lead" not in weights:
-            with torch.no_grad():
-                lead.copy_(self.model.silence()[:, None].expand_as(lead))
+        if "lead" not in weights:
+            self.begin_lead()
+
+    @torch.no_grad()
+    def begin_lead(self) -> None:
+        """Make the lead the latent of silence."""
+        if self.model.lead is not None:
+            self.model.lead.copy_(self.model.silence()[:, None].expand_as(self.model.lead))
 
     def stage_config(self) -> dict[str, Any]:
         """Mel contract and sizes."""
@@ -112,9 +117,11 @@ class MelVAETraining(StageTraining):
         return f"python -m autoencoder.encode --checkpoint {checkpoint} --audio {folder} --out {out}"
 
     def setup(self, stage: str) -> None:
-        """Start the linear path at the principal components of the training clips."""
-        if stage == "fit" and self.model.config.linear_path and self.init_from is None and self.batches_done == 0:
-            self.start_linear_path()
+        """Start the linear path at the principal components of the training clips, and the lead as silence."""
+        if stage == "fit" and self.init_from is None and self.batches_done == 0:
+            if self.model.config.linear_path:
+                self.start_linear_path()
+            self.begin_lead()
 
     @torch.no_grad()
     def start_linear_path(self) -> None:
@@ -123,45 +130,50 @@ class MelVAETraining(StageTraining):
         moments = BlockMoments(config.frames_per_latent * self.model.mel.n_mels)
         loader: Any = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
         for batch in islice(loader, MEASURED_BATCHES):
-            log_mel, valid_frames = self._mel(batch)
+            log_mel, _, valid_frames = self._mels(batch, led=False)
             moments.add(frame_blocks(self.model, log_mel, valid_frames))
         start_at_principal_components(self.model, moments)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """One batch of crops; where there is a lead, every other one with it."""
-        log_mel, valid_frames = self._mel(batch)
-        led = bool(self.model.config.lead) and batch_idx % 2 == 0
-        target = self._mel(batch, self.model.lead_samples)[0] if led else log_mel
+        log_mel, target, valid_frames = self._mels(batch, led=batch_idx % 2 == 0)
         if self.equaliser_db:
             both = torch.cat([log_mel, target], dim=-1)
             both = equalised(both, self.model.mel.log_mel_floor, self.equaliser_db)
             log_mel, target = torch.split(both, [log_mel.shape[-1], target.shape[-1]], dim=-1)
         posterior = self.model.encode(log_mel)
-        latents = posterior.sample()
-        estimate = self.model.decode(self.model.led(latents) if led else latents)[..., : target.shape[-1]]
-        weights = frame_weights(valid_frames + target.shape[-1] - log_mel.shape[-1], target.shape[-1])
+        estimate = self._decoded(posterior.sample(), log_mel, target)
+        weights = frame_weights(valid_frames, target.shape[-1])
         total, terms = vae_loss(estimate, target, posterior, weights, self.loss)
         self.log("train/loss", total)
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
         return total
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """The error inside the clips, of the posterior mean."""
-        log_mel, valid_frames = self._mel(batch)
-        estimate, posterior = self.model(log_mel)
-        errors = log_mel_error(estimate, log_mel, valid_frames)
+        """The error inside the clips, of the posterior mean, decoded as clips are."""
+        log_mel, target, valid_frames = self._mels(batch, led=True)
+        posterior = self.model.encode(log_mel)
+        estimate = self._decoded(posterior.mean, log_mel, target)
+        errors = log_mel_error(estimate, target, valid_frames)
         self.log("validation/log_mel_error", errors.mean(), batch_size=len(errors))
         self.log("validation/kl", posterior.kl().mean(), batch_size=len(errors))
         if batch_idx == 0:
-            log_mel_images(self, {"target": log_mel[:3], "decoded": estimate[:3]})
+            log_mel_images(self, {"target": target[:3], "decoded": estimate[:3]})
             frames = int(valid_frames[0])
             if self.model.mel.num_samples(frames) > self.model.mel.minimum_samples:
                 preview = griffin_lim_from_log_mel(estimate[:1, :, :frames].float(), self.model.mel, iterations=16)
                 log_audio(self, "decoded", preview[0], self.model.mel.sample_rate)
 
-    def _mel(self, batch: dict[str, Tensor], ahead: int = 0) -> tuple[Tensor, Tensor]:
-        """Log-mels after so many samples of silence, and how many frames of the clips they hold."""
+    def _decoded(self, latents: Tensor, log_mel: Tensor, target: Tensor) -> Tensor:
+        """With the lead where the target is longer than what was encoded."""
+        latents = self.model.led(latents) if target.shape[-1] > log_mel.shape[-1] else latents
+        return self.model.decode(latents)[..., : target.shape[-1]]
+
+    def _mels(self, batch: dict[str, Tensor], led: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-mels to encode, those to decode (of the same crops after the lead), and frames of the latter in use."""
+        ahead, hop = self.model.lead_samples if led else 0, self.model.mel.hop_length
         with torch.autocast(self.device.type, enabled=False):
-            log_mel = self.front_end(torch.nn.functional.pad(batch["waveform"], (ahead, 0)))
-        hop = self.model.mel.hop_length
-        return log_mel, torch.div(batch["valid_samples"] + hop - 1, hop, rounding_mode="floor")
+            log_mel = target = self.front_end(batch["waveform"])
+            if ahead:
+                target = self.front_end(torch.nn.functional.pad(batch["waveform"], (ahead, 0)))
+        return log_mel, target, torch.div(batch["valid_samples"] + ahead + hop - 1, hop, rounding_mode="floor")

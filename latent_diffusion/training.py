@@ -1,5 +1,6 @@
 """Training of the diffusion transformer, on latents that `python -m autoencoder.encode` wrote."""
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -135,7 +136,7 @@ class LatentDiffusionTraining(StageTraining):
         self.latents_path = Path(latents)
         self.times = times
         self.channel_weights = channel_weights(file.spec, channel_weighting)
-        if onset_weighting <= 0.0:
+        if not 0.0 < onset_weighting < math.inf:
             raise ValueError(f"model.onset_weighting: expected more than 0, got {onset_weighting:g}")
         self.onset_weighting = onset_weighting
         self.condition_dropout = condition_dropout

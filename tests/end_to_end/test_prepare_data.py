@@ -14,7 +14,8 @@ import soundfile
 
 from audio.cache import default_cache
 from pipelines.prepare_data import main
-from pipelines.recipes import oneshots, packages, sonic_pi
+from pipelines.recipes import further, oneshots, packages, sonic_pi
+from pipelines.recipes.archives import missing_archives
 from pipelines.recipes.packages import fetch_package, package_folder
 
 KEYS = ["file_name", "text", "label", "family", "instrument", "pitch", "velocity", "loudness", "brightness", "seconds",
@@ -137,6 +138,7 @@ def test_share_alike_kits_come_only_when_asked_for():
 @pytest.mark.timeout(1800)
 def test_whole_recipe_killed_and_resumed(tmp_path):
     missing = [name for name in oneshots.needed_packages("default") if not package_folder(name).is_dir()]
+    missing += [archive.requirement for archive in missing_archives(further.ARCHIVES)]
     if missing:
         pytest.skip(f"not in the cache: {', '.join(missing)}")
     command = [sys.executable, "-m", "pipelines.prepare_data", "oneshots", "--cache", str(default_cache()), "--out"]

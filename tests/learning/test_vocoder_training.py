@@ -97,6 +97,13 @@ def test_resuming_equals_not_having_stopped(folder, tmp_path, model):
     assert whole["stage_record"]["fingerprint"] == parts["stage_record"]["fingerprint"]
 
 
+@pytest.mark.parametrize("model", [{}, {"gan": GAN}])
+def test_the_last_batches_are_kept(folder, tmp_path, model):
+    # Two batches are an epoch, with a validation at its end.
+    kept = fit(folder, tmp_path, "--trainer.max_steps", "5", **model)
+    assert kept["progress"]["batches_done"] == 5
+
+
 def test_the_released_part_is_the_vocoder_alone(gan_run):
     record, weights = load_stage(gan_run / "best.ckpt", "vocoder")
     assert not any("discriminator" in key for key in weights)

@@ -14,6 +14,7 @@ from audio.mel import LogMelSpectrogram, MelConfig
 from audio.streaming import LARGEST_FRAMES, streaming_front_end, streaming_resampler
 from autoencoder.model import MelVAE, MelVAEConfig
 from autoencoder.streaming import streaming_decoder, streaming_reconstruction
+from pipelines.decoding import decode_clip, decode_long
 from pipelines.resources import DEFAULT_BUNDLE, resource
 from pipelines.streaming import StreamingDecoder, sound_to_sound
 from vocoder.loading import load_vocoder
@@ -231,6 +232,19 @@ def test_latents_to_sound_in_chunks(factor, frames, sizes, lead):
     assert lead == 0 or not torch.allclose(whole[:, :64], stream.vocoder.decode(vae.decode(latents))[:, :64])
     assert (streamed(stream, latents, sizes) - whole).abs().max() < 1e-4
     assert max(stream.kept_frames) == 0
+
+
+@pytest.mark.parametrize("lead", [0, 1, 3])
+def test_clips_and_long_clips_are_cut_alike_behind_their_lead(lead):
+    vae, vocoder = autoencoder(2, lead), network(SAME, SMALL)
+    latents = noise(2, 3, 300)
+    stream = StreamingDecoder(vae, vocoder)
+    with torch.inference_mode():
+        clip = decode_clip(latents, vae, vocoder.decode, torch.float32)
+        long = decode_long(latents, vae, vocoder)
+    assert clip.shape == long.shape == (2, 300 * 2 * SAME.hop_length)
+    assert torch.allclose(clip, stream.decode(latents), atol=1e-5)
+    assert torch.allclose(clip, long, atol=1e-4)
 
 
 @pytest.mark.parametrize("through_latents", [False, True])

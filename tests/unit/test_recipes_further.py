@@ -86,10 +86,9 @@ def test_without_npm_one_line_says_how_to_go_on(tmp_path, monkeypatch, capsys):
     assert main(["oneshots", "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
-    assert "--from_npm false" in lines[0]
+    assert "--further false" in lines[0]
     assert "Node.js" in lines[0]
     assert not (tmp_path / "out").exists()
-    assert [archive.registry for archive in further.archives_of(False)] == ["PyPI"]
 
 
 def test_notes_and_drums_are_called_what_they_are(tmp_path):

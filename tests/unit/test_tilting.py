@@ -81,3 +81,11 @@ def test_a_loop_rings_on_into_its_beginning() -> None:
     assert np.abs(twice - gain * made).max() < 5e-3 * np.abs(twice).max()
     turned = tilted(np.roll(sound, 1000), RATE, -6.0, circular=True)
     assert np.abs(np.roll(made, 1000) - turned).max() < 2e-2 * np.abs(made).max()
+
+
+def test_a_sound_is_tilted_where_it_lies(monkeypatch) -> None:
+    sound = noise(1.3)
+    monkeypatch.setattr(tilting, "PIECE_SECONDS", 0.25)
+    expected = tilted(sound, RATE, 5.0)
+    assert tilted(sound, RATE, 5.0, in_place=True) is sound
+    assert np.array_equal(sound, expected)
