@@ -243,7 +243,6 @@ class LatentClips(Dataset[dict[str, Tensor]]):
             "numbers": torch.tensor(numbers, dtype=torch.float32),
             "after": torch.tensor(float(max(0, own - known.offset - total))),
             "kept": known.kept,
-            "begins": torch.tensor(known.offset == 0),
             "own_level": torch.tensor(clip.gain_db == 0.0),
             "own_colour": torch.tensor(clip.tilt_db == 0.0),
             "index": torch.tensor(seed),

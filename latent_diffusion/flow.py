@@ -29,8 +29,6 @@ Prediction = Literal["velocity", "noise", "v"]
 PREDICTIONS: dict[str, tuple[str, ...]] = {"rectified_flow": ("velocity",), "variance_preserving": ("noise", "v")}
 # Keeps u and 1 - u away from 0, where the quantile of a normal distribution is infinite.
 QUANTILE_MARGIN = 1e-4
-# Latent frames at the beginning of a clip that hold its attack: 70 ms of the bundled model.
-ONSET_FRAMES = 3
 
 
 @dataclass(frozen=True)
@@ -265,18 +263,6 @@ def channel_weights(spec: LatentSpec, power: float) -> Tensor | None:
         raise ValueError("channel_weighting: these latents hold no gains; encode them again, or set it to 0")
     weights = torch.tensor(spec.gains) ** power
     return weights / weights.mean()
-
-
-def onset_weights(begins: Tensor, frames: int, weight: float) -> Tensor:
-    """What an error weighs, `(batch, 1, frames)`: more in the first frames of a clip, where its attack is.
-
-    Args:
-        begins: `(batch,)`, False for a row that begins within its clip.
-        frames: of the rows.
-        weight: of the first `ONSET_FRAMES`; 1 elsewhere.
-    """
-    first = (torch.arange(frames, device=begins.device) < ONSET_FRAMES) & begins[:, None]
-    return torch.where(first, weight, 1.0)[:, None]
 
 
 def masked_mean_square(error: Tensor, valid_frames: Tensor, weights: Tensor | None = None) -> Tensor:

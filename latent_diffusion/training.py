@@ -1,6 +1,5 @@
 """Training of the diffusion transformer, on latents that `python -m autoencoder.encode` wrote."""
 
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -26,7 +25,6 @@ from latent_diffusion.flow import (
     loss_weights,
     masked_mean_square,
     mix,
-    onset_weights,
     target,
 )
 from latent_diffusion.guidance import GuidanceConfig
@@ -85,7 +83,6 @@ class LatentDiffusionTraining(StageTraining):
         times: which times are trained.
         channel_weighting: an error in a channel weighs its gain (what it is worth in nats of log-mel) to this power;
             0 weighs all alike, 2 as the decoded log-mel would.
-        onset_weighting: an error in the first frames of a clip weighs so much more than one further on.
         text_encoder: `minilm`, or `huggingface:NAME`.
         condition_dropout: how often parts of a condition are left unsaid.
         kernel_clips: generated at every validation for the kernel distance; 0 turns it off.
@@ -116,7 +113,6 @@ class LatentDiffusionTraining(StageTraining):
         prediction: str = "velocity",
         times: TimeConfig = TimeConfig(),  # noqa: B008
         channel_weighting: float = 0.0,
-        onset_weighting: float = 1.0,
         text_encoder: str = "minilm",
         condition_dropout: ConditionDropout = ConditionDropout(),  # noqa: B008
         kernel_clips: int = 96,
@@ -136,9 +132,6 @@ class LatentDiffusionTraining(StageTraining):
         self.latents_path = Path(latents)
         self.times = times
         self.channel_weights = channel_weights(file.spec, channel_weighting)
-        if not 0.0 < onset_weighting < math.inf:
-            raise ValueError(f"model.onset_weighting: expected more than 0, got {onset_weighting:g}")
-        self.onset_weighting = onset_weighting
         self.condition_dropout = condition_dropout
         self.decoder = decoder
         self.compile_network = compile_network
@@ -228,8 +221,6 @@ class LatentDiffusionTraining(StageTraining):
         wanted = target(latents, noise, time, config.path, config.prediction)
         # What is known is not asked for.
         error = (predicted.float() - wanted) * ~kept[:, None]
-        if self.training:
-            error = error * onset_weights(batch["begins"], latents.shape[-1], self.onset_weighting).sqrt()
         return masked_mean_square(error, frames, self.channel_weights)
 
     def _sample(self, batch: dict[str, Tensor], solver_steps: int) -> Tensor:

@@ -66,8 +66,10 @@ def test_distance_from_the_source_grows_with_strength(pipeline, sources) -> None
         mels = [log_mel(pipeline, pipeline((), edit=Edit(source, value), **STEPS).waveforms) for value in strengths]
         waveform, _ = read_audio(source, pipeline.sample_rate)
         real = log_mel(pipeline, torch.from_numpy(waveform)[None])
-        # At 0 it is the model's own reconstruction, under a guarded peak and with a faded end.
-        assert nats(mels[0], real) < 1.0
+        # At 0 it is the model's own reconstruction, with a faded end; a guarded peak lowers all of it alike.
+        frames = min(mels[0].shape[-1], real.shape[-1])
+        level = (mels[0][:, :frames] - real[:, :frames]).median()
+        assert nats(mels[0] - level, real) < 0.6
         rows.append([nats(mels[0], one) for one in mels])
     medians = np.median(np.array(rows), axis=0)
     assert medians[0] == 0.0

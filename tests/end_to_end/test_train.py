@@ -142,7 +142,8 @@ def test_every_stage_starts_from_a_bundle(workplace: Path, small_bundle: Path) -
     for stage in ("autoencoder", "vocoder"):
         _, before = load_stage(small_bundle / f"{stage}.safetensors", stage)
         _, after = load_stage(workplace / f"warm/bundle/{stage}.safetensors", stage)
-        assert before.keys() == after.keys()
+        # A bundle of before there was a lead gets one.
+        assert before.keys() == after.keys() - {"lead"}
         assert all(torch.allclose(before[name], after[name], rtol=2e-3, atol=1e-3) for name in before)
     _, before = load_stage(small_bundle / "latent_diffusion.safetensors", "latent_diffusion")
     _, after = load_stage(workplace / "warm/bundle/latent_diffusion.safetensors", "latent_diffusion")

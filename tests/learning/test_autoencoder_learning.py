@@ -123,7 +123,7 @@ def test_a_frozen_encoder_stays_what_it_was_and_so_do_its_latents(
 def test_a_lead_is_learnt_beside_latents_that_stay_valid(
     sonic_pi_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert fit(sonic_pi_folder, tmp_path / "first", 3, monkeypatch) == 0
+    assert fit(sonic_pi_folder, tmp_path / "first", 3, monkeypatch, "--model.vae.lead", "0") == 0
     first = MelVAE.from_checkpoint(tmp_path / "first" / "last.ckpt")
     options = ["--model.init_from", str(tmp_path / "first" / "last.ckpt"), "--model.freeze_encoder", "true"]
     options += ["--model.vae.lead", "1", "--ema.decay", "0.5"]

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from audio.mel import MelConfig
 from latent_diffusion.flow import (
-    ONSET_FRAMES,
     TimeConfig,
     channel_weights,
     check_prediction,
@@ -21,7 +20,6 @@ from latent_diffusion.flow import (
     loss_weights,
     masked_mean_square,
     mix,
-    onset_weights,
     target,
     time_quantile,
 )
@@ -153,12 +151,6 @@ def test_masked_mean_square_does_not_see_padding() -> None:
     spoilt = torch.where(frame_mask(frames, 10)[:, None], error, 1e6)
     expected = [float(error[row, :, : int(count)].square().mean()) for row, count in enumerate(frames)]
     assert masked_mean_square(spoilt, frames).tolist() == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_first_frames_of_a_clip_weigh_more() -> None:
-    weights = onset_weights(torch.tensor([True, False]), 5, 4.0)
-    assert weights.tolist() == [[[4.0] * ONSET_FRAMES + [1.0] * (5 - ONSET_FRAMES)], [[1.0] * 5]]
-    assert onset_weights(torch.tensor([True]), 2, 4.0).tolist() == [[[4.0, 4.0]]]
 
 
 def test_channels_weigh_what_they_are_worth(mel: MelConfig) -> None:
