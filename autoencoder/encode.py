@@ -98,7 +98,7 @@ def encode(
     pieces += tilted_pieces(folder, max_seconds, tilted, tilt_db, seed)
     with parts.held():
         encoded = _encoded(pieces, encoder, parts)
-        file = _latent_file(network, encoder.silence(), pieces, encoded, folder)
+        file = _latent_file(network, pieces, encoded, folder)
         file.save(out)
         parts.remove()
     say(f"wrote {out}: {len(pieces)} rows, {file.mean.shape[1]} latent frames of {file.spec.channels} channels")
@@ -190,16 +190,9 @@ class _Encoder:
         bright = brightness_hz(waveform, mel.sample_rate) if piece.tilt_db else 0.0
         return Encoded(mean[:, :frames].contiguous(), std[:, :frames].contiguous(), inside, bright)
 
-    def silence(self) -> Tensor:
-        """The latent frame of digital silence, far from any border, `(channels,)`."""
-        frames = (4 * self.tail + 1) * self.factor
-        mean, _ = self.posterior(torch.zeros(frames * self.network.mel.hop_length))
-        return mean[:, 2 * self.tail]
-
 
 def _latent_file(
     network: MelVAE,
-    silence: Tensor,
     pieces: Sequence[Piece],
     encoded: Sequence[Encoded],
     folder: AudioFolder,
@@ -221,7 +214,7 @@ def _latent_file(
         std=tuple(std.tolist()),
         mel=network.mel,
         encoder_fingerprint=network.record.parts["encoder"] if network.record else "",
-        silence=tuple(silence.tolist()),
+        silence=tuple(network.silence().tolist()),
         gains=tuple(channel_gains(network, [row[0] for row in kept], std).tolist()),
     )
     mean = torch.cat([row.mean for row in encoded], dim=1).half()

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audio.mel import MelConfig
+from audio.mel import LogMelSpectrogram, MelConfig
 from autoencoder.layers import ConvNeXtBlock, Downsample, FrameNorm, ResidualSequence, Upsample
 from training.checkpoint import StageRecord, load_stage, load_weights
 
@@ -193,12 +193,14 @@ class MelVAE(nn.Module):
         x: Tensor = self.decoder(latents)
         return x * self.config.mel_std + self.config.mel_mean
 
+    @torch.no_grad()
     def silence(self) -> Tensor:
         """The latent frame of digital silence, far from any border, `(channels,)`."""
-        frames = 4 * (self.encoder_reach() + self.config.frames_per_latent)
-        log_mel = torch.full((1, self.mel.n_mels, frames), self.mel.log_mel_floor)
-        mean = self.encode(log_mel.to(next(self.parameters()))).mean[0]
-        return mean[:, mean.shape[1] // 2]
+        factor = self.config.frames_per_latent
+        tail = -(-self.encoder_reach() // factor) + 1
+        place = next(self.parameters()).device
+        samples = torch.zeros(1, (4 * tail + 1) * factor * self.mel.hop_length, device=place)
+        return self.encode(LogMelSpectrogram(self.mel).to(place)(samples)).mean[0, :, 2 * tail]
 
     @property
     def lead_samples(self) -> int:

@@ -4,7 +4,7 @@
     MuldjordKit    an acoustic drum kit: nine parts, three velocities, three hits (CC-BY-4.0; as MP3)
     Salamander     a grand piano, every third key at one velocity (CC-BY-3.0)
 
-Nothing of the held-out sides follows from them: neither which clips they hold, nor what is called bright or short there.
+Nothing of the held-out sides follows from them: neither which clips they hold, nor what is called bright there.
 """
 
 import re

@@ -134,7 +134,7 @@ def test_a_lead_is_learnt_beside_latents_that_stay_valid(
     assert led.record.parts == first.record.parts
     assert led.lead is not None
     # It begins as silence, and moves.
-    start = first.silence().detach()[:, None]
+    start = first.silence()[:, None]
     assert 0.0 < float((led.lead - start).abs().max()) < 0.2
     latents = torch.randn(2, led.config.latent_channels, 5)
     with torch.no_grad():
