@@ -7,7 +7,8 @@ run sees what an uninterrupted one would have seen.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch.utils.data import Dataset, Sampler
 
 from audio.dataset import NUMBERS
 from audio.latents import LatentClip, LatentFile
+from audio.phrasings import phrases_of
 from latent_diffusion.conditioning import LOGARITHMIC, NO_LABEL, ConditioningConfig
 from latent_diffusion.config import LatentDiffusionConfig
 from latent_diffusion.known import draw_known, nothing_known
@@ -186,6 +188,33 @@ def validation_draws(clips: Sequence[LatentClip], count: int, lengths: LengthCon
     return sorted(draws, key=lambda draw: (draw[2], draw[1]))
 
 
+@dataclass(frozen=True)
+class Wording:
+    """The words that a clip may be asked for with.
+
+    Args:
+        captions: all texts that may be drawn, in the order of their features.
+        phrasings: further phrases by label or family; see `audio.phrasings`.
+        share: how often such a phrase takes the place of a clip's own caption.
+    """
+
+    captions: Sequence[str]
+    phrasings: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    share: float = 0.0
+
+    def draw(self, clip: LatentClip, generator: torch.Generator) -> str:
+        """One text for a clip."""
+        texts: Sequence[str] = clip.captions
+        if self.share and float(torch.rand((), generator=generator)) < self.share:
+            texts = phrases_for(clip, self.phrasings) or texts
+        return texts[int(torch.randint(len(texts), (), generator=generator))]
+
+
+def phrases_for(clip: LatentClip, phrasings: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """All phrases of a list that a clip may be asked for with."""
+    return phrases_of(phrasings, clip.label, clip.family, clip.numbers.get("pitch"))
+
+
 class LatentClips(Dataset[dict[str, Tensor]]):
     """Draws to whitened latents and what is known of them.
 
@@ -193,7 +222,7 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         file: the latents.
         clips: of one split.
         labels: known to the model.
-        captions: all captions that may be drawn, in the order of their features.
+        wording: the words of the clips.
         with_noise: add the noise that belongs to the draw's seed, for validation.
         known: how often some frames of a row are known beforehand.
     """
@@ -203,7 +232,7 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         file: LatentFile,
         clips: Sequence[LatentClip],
         labels: Sequence[str],
-        captions: Sequence[str],
+        wording: Wording,
         with_noise: bool = False,
         known: float = 0.0,
     ) -> None:
@@ -213,7 +242,8 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         self.with_noise = with_noise
         self.silence = torch.tensor(file.spec.silence)[:, None]
         self.labels = {label: index for index, label in enumerate(labels)}
-        self.captions = {caption: index for index, caption in enumerate(captions)}
+        self.wording = wording
+        self.captions = {caption: index for index, caption in enumerate(wording.captions)}
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -232,7 +262,7 @@ class LatentClips(Dataset[dict[str, Tensor]]):
         mean, std = self.file.mean[:, part].float(), self.file.std[:, part].float()
         sound = mean + std * torch.randn(mean.shape, generator=generator)
         raw = torch.cat([sound, self.silence.expand(-1, total - frames)], dim=1)
-        caption = clip.captions[int(torch.randint(len(clip.captions), (), generator=generator))]
+        caption = self.wording.draw(clip, generator)
         # A clip that is cut is the beginning of a longer one, which it says: as a window of a long clip does.
         seconds = {"seconds": whole / rate}
         numbers = [{**clip.numbers, **seconds}.get(name, math.nan) for name in NUMBERS]

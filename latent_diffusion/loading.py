@@ -8,7 +8,17 @@ from torch.utils.data import DataLoader
 
 from audio.balance import balanced_weights
 from audio.latents import LatentClip, LatentFile
-from latent_diffusion.data import LatentClips, LatentDraws, collate, known_labels, split_clips, validation_draws
+from audio.phrasings import read_phrasings
+from latent_diffusion.data import (
+    LatentClips,
+    LatentDraws,
+    Wording,
+    collate,
+    known_labels,
+    phrases_for,
+    split_clips,
+    validation_draws,
+)
 from latent_diffusion.lengths import LengthConfig
 from training.data import StageData
 
@@ -28,6 +38,11 @@ class LatentData(StageData):
         changed_levels: how often a clip whose level was changed is drawn, of 1 for one at its own.
         tilted: how often a clip whose spectrum was tilted is drawn, of 1 for one as it was recorded.
         known: how often some frames of a training row are known beforehand; goes with `network.known`.
+        phrasings: YAML of further phrases by label or family, such as configs/phrasings/training.yaml.
+        phrasing_share: how often one of them takes the place of a training clip's own caption.
+
+    Raises:
+        ValueError: a number out of its range, or a file that cannot be read.
     """
 
     def __init__(
@@ -43,11 +58,14 @@ class LatentData(StageData):
         changed_levels: float = 1.0,
         tilted: float = 1.0,
         known: float = 0.0,
+        phrasings: Path | None = None,
+        phrasing_share: float = 0.3,
     ) -> None:
         super().__init__(batch_size, steps_per_epoch, workers, seed)
         if validation_draws < 1:
             raise ValueError(f"data.validation_draws: expected at least 1, got {validation_draws}")
-        for name, share in (("changed_levels", changed_levels), ("tilted", tilted), ("known", known)):
+        shares = {"changed_levels": changed_levels, "tilted": tilted, "known": known, "phrasing_share": phrasing_share}
+        for name, share in shares.items():
             if not 0.0 <= share <= 1.0:
                 raise ValueError(f"data.{name}: expected 0 to 1, got {share}")
         self.known = known
@@ -60,7 +78,11 @@ class LatentData(StageData):
         lineage = dict(self.file.lineage)
         self.licences = list(lineage.pop("licences", []))
         self.lineage = {**lineage, "encoder": self.file.spec.encoder_fingerprint}
-        self.captions = sorted({caption for clip in self.file.clips for caption in clip.captions})
+        own = {caption for clip in self.file.clips for caption in clip.captions}
+        said = read_phrasings(Path(phrasings)) if phrasings else {}
+        further = {phrase for clip in split_clips(self.file, "train") for phrase in phrases_for(clip, said)}
+        self.captions = sorted(own | further)
+        self.wording = Wording(self.captions, said, phrasing_share if said else 0.0)
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """Batches of one epoch."""
@@ -88,8 +110,8 @@ class LatentData(StageData):
 
     def _loader(self, clips: tuple[LatentClip, ...], draws: Any, with_noise: bool) -> DataLoader[dict[str, Tensor]]:  # noqa: ANN401
         labels = known_labels(split_clips(self.file, "train"))
-        known = 0.0 if with_noise else self.known
-        dataset = LatentClips(self.file, clips, labels, self.captions, with_noise, known)
+        known, wording = (0.0, Wording(self.captions)) if with_noise else (self.known, self.wording)
+        dataset = LatentClips(self.file, clips, labels, wording, with_noise, known)
         workers = 0 if with_noise else self.workers
         return DataLoader(
             dataset,

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-import yaml
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from audio.dataset import AudioFolder
 from audio.files import resample
+from audio.phrasings import read_phrasings
 from evaluation.classifier import PICTURE, Classifier, picture, pictures_of_files, train_classifier
 from pipelines.progress import bar
 from pipelines.text_to_audio import TextToAudioPipeline
@@ -105,22 +105,6 @@ def held_out_captions(folder: AudioFolder, family: str) -> list[str]:
     return sorted({caption for clip in folder.split("test") if clip.family == family for caption in clip.captions})
 
 
-def read_phrasings(path: Path) -> dict[str, list[str]]:
-    """Prompts by family.
-
-    Raises:
-        ValueError: not a YAML file of families with lists of texts.
-    """
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"phrasings: cannot read '{path}' as YAML") from error
-    lists = found.values() if isinstance(found, dict) else ()
-    if not lists or not all(isinstance(texts, list) and texts and all(map(_is_prompt, texts)) for texts in lists):
-        raise ValueError(f"phrasings: expected families with lists of prompts in '{path}'")
-    return {str(family): list(texts) for family, texts in found.items()}
-
-
 def unseen_share(phrasings: Mapping[str, Sequence[str]], folder: AudioFolder) -> float:
     """The share of prompts that hold a word of which no training caption has made use."""
     seen = {word for clip in folder.split("train") for caption in clip.captions for word in words_of(caption)}
@@ -131,10 +115,6 @@ def unseen_share(phrasings: Mapping[str, Sequence[str]], folder: AudioFolder) ->
 def words_of(text: str) -> set[str]:
     """The words of a text, in small letters."""
     return set(re.findall(r"[a-z0-9#]+", text.lower()))
-
-
-def _is_prompt(text: object) -> bool:
-    return isinstance(text, str) and bool(text.strip())
 
 
 def generated_accuracies(

@@ -14,6 +14,35 @@ from vocoder.base import Vocoder
 LATENTS_TOGETHER = 256
 
 
+def decoded(
+    latents: Tensor,
+    autoencoder: MelVAE,
+    vocoder: Vocoder,
+    vocode: Callable[[Tensor], Tensor],
+    precision: torch.dtype,
+    loop: bool,
+    whole_frames: int,
+) -> Tensor:
+    """Raw latents `(batch, channels, latent_frames)` to waveforms, `(batch, samples)`, float32, on the CPU.
+
+    Args:
+        latents: of whole clips.
+        autoencoder: decodes them.
+        vocoder: may say how far it hears.
+        vocode: log-mel to waveforms, by that vocoder.
+        precision: of matrix products.
+        loop: the end leads into the beginning.
+        whole_frames: latent frames of the longest clip that is decoded at once, where the vocoder leaves a choice.
+    """
+    if loop:
+        made = decode_loop(latents, autoencoder, vocoder, vocode, precision)
+    elif latents.shape[-1] > whole_frames and hasattr(vocoder, "receptive_field"):
+        made = decode_long(latents, autoencoder, vocoder)
+    else:
+        made = decode_clip(latents, autoencoder, vocode, precision)
+    return made.float().cpu()
+
+
 def decode_clip(
     latents: Tensor, autoencoder: MelVAE, vocode: Callable[[Tensor], Tensor], precision: torch.dtype
 ) -> Tensor:
@@ -58,7 +87,7 @@ def decode_long(latents: Tensor, autoencoder: MelVAE, vocoder: Vocoder) -> Tenso
     return made[:, :samples]
 
 
-def decoded_rows(batches: Sequence[Tensor], rows: Sequence[int], sound: Callable[[Tensor], Tensor]) -> Tensor:
+def decoded_rows(batches: Sequence[Tensor], rows: Sequence[int], sound: Callable[[int], Tensor]) -> Tensor:
     """Sounds of some of the rows of all batches, `(rows, samples)`.
 
     A sound depends in its last bits on the batch that it is decoded with, so batches are decoded whole; those that hold
@@ -67,15 +96,15 @@ def decoded_rows(batches: Sequence[Tensor], rows: Sequence[int], sound: Callable
     Args:
         batches: raw latents, `(clips, channels, latent_frames)` each, all of one length.
         rows: wanted ones, counted through all batches.
-        sound: of a batch, `(clips, samples)`.
+        sound: of the batch of a number, `(clips, samples)`.
     """
     if len(batches) == 1 and list(rows) == list(range(len(batches[0]))):
-        return sound(batches[0])
+        return sound(0)
     made: dict[int, Tensor] = {}
     start = 0
-    for batch in batches:
+    for number, batch in enumerate(batches):
         wanted = [row for row in rows if start <= row < start + len(batch)]
-        heard = sound(batch) if wanted else batch
+        heard = sound(number) if wanted else batch
         made |= {row: heard[row - start].clone() for row in wanted}
         start += len(batch)
     return torch.stack([made[row] for row in rows])

@@ -26,6 +26,7 @@ from evaluation.onsets import onset_rise_ms
 from pipelines.ladder_latents import decode_latents, read_latents
 from pipelines.ladder_verdict import STAGES
 from pipelines.text_to_audio import TextToAudioPipeline
+from vocoder.base import told_notes
 from vocoder.griffin_lim import GriffinLim
 from vocoder.judging import clip_and_mel, long_enough
 
@@ -104,7 +105,7 @@ def climb(
     baseline = GriffinLim(pipeline.autoencoder.mel)
     for number, (clip, latents) in enumerate(clips):
         target, log_mel = read_target(pipeline, front_end, clip)
-        made = rungs_of(pipeline, baseline, log_mel, read_latents(latents))
+        made = rungs_of(pipeline, baseline, log_mel, read_latents(latents), clip.pitch)
         for rung, distances in found.mel_distances.items():
             distances.append(float(multi_scale_mel_distance(made[rung], target, rate)))
         heard = {rung: plain(waveform[:, : target.shape[1]]) for rung, waveform in made.items()}
@@ -136,7 +137,7 @@ def read_target(pipeline: TextToAudioPipeline, front_end: LogMelSpectrogram, cli
 
 @torch.inference_mode()
 def rungs_of(
-    pipeline: TextToAudioPipeline, baseline: GriffinLim, log_mel: Tensor, latents: Tensor
+    pipeline: TextToAudioPipeline, baseline: GriffinLim, log_mel: Tensor, latents: Tensor, note: float | None
 ) -> dict[Rung, Tensor]:
     """Waveforms `(1, samples)` of every rung.
 
@@ -145,6 +146,7 @@ def rungs_of(
         baseline: of its mel.
         log_mel: of the real clip, `(1, n_mels, frames)`.
         latents: made for its caption, `(1, channels, latent_frames)`.
+        note: of the clip, where it has one; the vocoder is told it on every rung, as it is where clips are generated.
     """
     lead = pipeline.autoencoder.lead_samples
     frames = lead // pipeline.autoencoder.mel.hop_length + log_mel.shape[-1]
@@ -152,10 +154,11 @@ def rungs_of(
     mels = dict(zip(STAGES, (log_mel, rebuilt, decode_latents(pipeline, latents)), strict=True))
     floor = pipeline.autoencoder.mel.log_mel_floor
     waveforms: dict[Rung, Tensor] = {}
+    vocoder = told_notes(pipeline.vocoder, [note])
     for stage, mel in mels.items():
         # What is decoded has its lead ahead of it.
         ahead = 0 if stage == STAGES[0] else lead
-        waveforms[stage, DECODERS[0]] = pipeline.vocode(mel).float()[:, ahead:]
+        waveforms[stage, DECODERS[0]] = pipeline.vocode(mel, vocoder).float()[:, ahead:]
         waveforms[stage, DECODERS[1]] = baseline.decode(mel.clamp(min=floor))[:, ahead:]
     return waveforms
 

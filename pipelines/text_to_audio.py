@@ -7,6 +7,7 @@ Clip i of seed K draws its noise from (K, i) on the CPU, so it is the same alone
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pipelines.bundle import Bundle, Defaults
 from pipelines.canvas import Canvas, open_canvas
 from pipelines.compatibility import check_latents, check_vocoder
 from pipelines.conditions import conditions_of
-from pipelines.decoding import decode_clip, decode_long, decode_loop, decoded_rows
+from pipelines.decoding import decoded, decoded_rows
 from pipelines.looping import loop_seconds
 from pipelines.morphing import evened, job_noise
 from pipelines.ranking import best_rows, evidence
@@ -30,6 +31,7 @@ from pipelines.resources import DEFAULT_BUNDLE, loaded_from, resource
 from pipelines.settling import SHORTEST_SECONDS, settle, started_sampler
 from pipelines.shaping import asked_of, clip_of, finish, output_of
 from pipelines.styling import StyleReader
+from pipelines.tuning import tuned
 from pipelines.words import request_of
 from training.device import choose_device, choose_precision, in_precision
 from vocoder.base import Vocoder, identity, licences_of
@@ -37,7 +39,6 @@ from vocoder.checked import decode_checked
 from vocoder.loading import load_vocoder
 
 BATCH_CLIPS = 16
-# Conditions that a request gives as numbers, beside the length.
 
 
 class TextToAudioPipeline:
@@ -187,7 +188,7 @@ class TextToAudioPipeline:
             batches = zip(latents, parts, strict=True)
             scores = [score for batch in batches for score in evidence(self.diffusion, *batch, settings)]
             rows = best_rows(jobs, scores, request.num_clips)
-        waveforms = decoded_rows(latents, rows, lambda part: self.sound(part, settings))
+        waveforms = decoded_rows(latents, rows, lambda number: self.sound(latents[number], settings, parts[number]))
         return output_of(waveforms, jobs, rows, settings, self.sample_rate)
 
     def canvas(self, settings: dict[str, Any]) -> Canvas | None:
@@ -242,18 +243,15 @@ class TextToAudioPipeline:
         canvas: Canvas | None = None,
     ) -> Tensor:
         """Clips of a batch, unfinished, as long as the longest of them, `(clips, samples)`, on the CPU."""
-        return self.sound(self.latents(jobs, settings, on_step, canvas), settings)
+        return self.sound(self.latents(jobs, settings, on_step, canvas), settings, jobs)
 
     @torch.inference_mode()
-    def sound(self, latents: Tensor, settings: dict[str, Any]) -> Tensor:
-        """Raw latents of a batch to its clips, unfinished, `(clips, samples)`, on the CPU."""
-        if settings["loop"]:
-            made = decode_loop(latents, self.autoencoder, self.vocoder, self.vocode, self.precision)
-        elif latents.shape[-1] > self.diffusion.window_frames and hasattr(self.vocoder, "receptive_field"):
-            made = decode_long(latents, self.autoencoder, self.vocoder)
-        else:
-            made = decode_clip(latents, self.autoencoder, self.vocode, self.precision)
-        return made.float().cpu()
+    def sound(self, latents: Tensor, settings: dict[str, Any], jobs: Sequence[Job] = ()) -> Tensor:
+        """Raw latents of a batch to its clips, unfinished, `(clips, samples)`, on the CPU; jobs tell their notes."""
+        vocoder = tuned(self.vocoder, jobs, settings)
+        vocode = partial(self.vocode, vocoder=vocoder)
+        frames = self.diffusion.window_frames
+        return decoded(latents, self.autoencoder, vocoder, vocode, self.precision, settings["loop"], frames)
 
     @torch.inference_mode()
     def latents(
@@ -288,7 +286,7 @@ class TextToAudioPipeline:
             given = (condition, sampler, valid, on_step, start, start_time, kept, negative)
             return self.diffusion.sample(noise.to(self.device), *given, settings["loop"], watch, self.style(settings))
 
-    def vocode(self, log_mel: Tensor) -> Tensor:
+    def vocode(self, log_mel: Tensor, vocoder: Vocoder | None = None) -> Tensor:
         """Log-mel `(batch, n_mels, frames)` of the autoencoder's contract to `(batch, samples)`.
 
         No decoder is asked for less than its own floor: what the autoencoder paints below it is silence.
@@ -297,4 +295,5 @@ class TextToAudioPipeline:
             ValueError: the vocoder fails, or answers with something else than finite samples of that shape.
         """
         log_mel = log_mel.clamp(min=self.autoencoder.mel.log_mel_floor)
-        return decode_checked(self.vocoder, convert_log_mel(log_mel, self.autoencoder.mel, self.vocoder.mel))
+        given = convert_log_mel(log_mel, self.autoencoder.mel, self.vocoder.mel)
+        return decode_checked(vocoder or self.vocoder, given)

@@ -7,6 +7,7 @@ first the average of all sounds that fit the prompt, then this one. The sound fi
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from audio.files import write_aside, write_audio
 from evaluation.pictures import strip_figure
-from pipelines.request import AudioOutput
+from pipelines.request import AudioOutput, Job
 from pipelines.text_to_audio import TextToAudioPipeline
 
 COLUMNS = 6
@@ -26,11 +27,15 @@ class Watch:
     """What was seen of the first clip of a batch.
 
     Args:
+        job: of that clip.
+        settings: of the batch.
         times: 0 noise, 1 data.
         states: x_t, raw latents `(channels, latent_frames)`.
         guesses: of the data, the same shape.
     """
 
+    job: Job
+    settings: dict[str, Any]
     times: list[float] = field(default_factory=list)
     states: list[Tensor] = field(default_factory=list)
     guesses: list[Tensor] = field(default_factory=list)
@@ -54,8 +59,8 @@ def watch_clip(pipeline: TextToAudioPipeline, output: AudioOutput) -> Watch:
         pipeline: that made it.
         output: of it.
     """
-    watch = Watch()
     job = output.jobs[output.rows[0]]
+    watch = Watch(job, output.settings)
     pipeline.latents([job], output.settings, None, pipeline.canvas(output.settings), watch.see)
     return watch
 
@@ -78,7 +83,8 @@ def write_watch(watch: Watch, pipeline: TextToAudioPipeline, base: Path, title: 
     with write_aside(picture) as aside:
         figure.savefig(aside, format="png")
     pause = torch.zeros(round(PAUSE_SECONDS * pipeline.sample_rate))
-    guesses = pipeline.sound(torch.stack([watch.guesses[number] for number in chosen]), {"loop": False})
+    latents = torch.stack([watch.guesses[number] for number in chosen])
+    guesses = pipeline.sound(latents, {**watch.settings, "loop": False}, [watch.job] * len(chosen))
     waveform = torch.cat([part for guess in guesses for part in (guess, pause)])
     peak = float(waveform.abs().max())
     write_audio(sound, (waveform * min(1.0, 0.99 / max(peak, 1e-9))).numpy(), pipeline.sample_rate)

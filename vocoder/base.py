@@ -1,11 +1,14 @@
 """What a vocoder is: anything with a mel contract and a `decode`.
 
 The two members are the whole interface, so a class from any package swaps in by its import path. The method is not
-`__call__`, because jsonargparse takes a callable protocol for a function and refuses class paths. Two more it may have:
-`fingerprint`, text that changes with weights and settings, and `licences`, of what it was trained on. Vocoders that
-were trained here have a stage record, which says both.
+`__call__`, because jsonargparse takes a callable protocol for a function and refuses class paths. Three more it may
+have: `fingerprint`, text that changes with weights and settings, `licences`, of what it was trained on, and `told`,
+which takes the MIDI notes of clips and gives a vocoder for them (`told_notes`). Vocoders that were trained here have a
+stage record, which says the first two.
 """
 
+import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
@@ -60,6 +63,20 @@ def identity(stage: object) -> str:
     name = f"{type(stage).__module__}.{type(stage).__name__}"
     fingerprint = getattr(stage, "fingerprint", None)
     return f"{name} {fingerprint}" if isinstance(fingerprint, str) and fingerprint else name
+
+
+def told_notes(vocoder: Vocoder, notes: Sequence[float | None]) -> Vocoder:
+    """A vocoder that knows which notes it is going to decode; itself where there are none, or it does not care.
+
+    Args:
+        vocoder: may have `told`.
+        notes: MIDI numbers, one a clip of the batch; None for a clip without one.
+    """
+    tell = getattr(vocoder, "told", None)
+    if tell is None or all(note is None for note in notes):
+        return vocoder
+    told: Vocoder = tell(torch.tensor([math.nan if note is None else float(note) for note in notes]))
+    return told
 
 
 def licences_of(*stages: object) -> list[str]:

@@ -5,6 +5,10 @@
     n[k, t]   round(f hop / n_fft P)                                turns in P frames
     phase     2 pi ((n t) mod P) / P                                frame t of the clip
 
+Where a clip's note is known, and so low that a mel does not hold its partials apart, the places are its harmonics:
+
+    f[k, t]   F max(1, round(k / F))                                F the fundamental, in bins
+
 (Peaks and the regions they rule after Laroche, Dolson, "Improved phase vocoder time-scale modification of audio", 1999;
 the parabola after Smith, Serra, "PARSHL", 1987.)
 
@@ -33,6 +37,8 @@ STEPS = (1, 2, 4, 8)
 # Four frames to either side of an attack, as many as a window has hops (in steps that add up), and the rise that makes
 # one, in nats (6 dB).
 AROUND, RISE = (1, 2, 1), 0.7
+# F#3, 185 Hz: from there on partials lie nine bins apart (44.1 kHz, windows of 2,048), and peaks tell where.
+HIGHEST_NOTE = 54.0
 # What comes before a clip, in log magnitude.
 QUIET = -8.5
 # No bin is there.
@@ -40,7 +46,7 @@ FAR = -1e4
 
 
 @torch.no_grad()
-def phase_ramp(log_magnitude: Tensor, turns_per_bin: float, period: int) -> Tensor:
+def phase_ramp(log_magnitude: Tensor, turns_per_bin: float, period: int, fundamental: Tensor | None = None) -> Tensor:
     """Phases of the lowest bins, without the term `pi k` of a window's middle.
 
     Args:
@@ -48,15 +54,35 @@ def phase_ramp(log_magnitude: Tensor, turns_per_bin: float, period: int) -> Tens
             beginning or from a multiple of `period` frames after it.
         turns_per_bin: `hop_length / n_fft`: turns from frame to frame of a partial in the middle of bin 1.
         period: P, in frames.
+        fundamental: of each clip, `(batch,)`, in bins, NaN where it is not known; see `fundamentals`.
 
     Returns:
         `(batch, bins, frames)`, in radians, from 0 to 2 pi.
     """
     places = peak_places(log_magnitude)
+    places = places if fundamental is None else harmonic_places(places, fundamental)
     turns = (places * (turns_per_bin * period)).round()
     # Whole turns are taken off first, so that a long clip's phases are as exact as a short one's.
     time = torch.arange(log_magnitude.shape[-1], device=log_magnitude.device) % period
     return (2.0 * math.pi / period) * ((turns * time) % period)
+
+
+def fundamentals(notes: Tensor, bin_hz: float) -> Tensor:
+    """Where the fundamentals of low notes lie, in bins, `(batch,)`; NaN for notes that are not low or not known.
+
+    Args:
+        notes: MIDI numbers `(batch,)`, NaN where a clip has none.
+        bin_hz: from bin to bin.
+    """
+    hertz = 440.0 * 2.0 ** ((notes - 69.0) / 12.0)
+    return torch.where(notes <= HIGHEST_NOTE, hertz / bin_hz, torch.nan)
+
+
+def harmonic_places(places: Tensor, fundamental: Tensor) -> Tensor:
+    """Places `(batch, bins, frames)`, moved to the nearest harmonic where a fundamental `(batch,)` is known."""
+    known = fundamental.to(places)[:, None, None]
+    bins = torch.arange(places.shape[1], device=places.device, dtype=places.dtype)[:, None]
+    return torch.where(known.isnan(), places, (bins / known).round().clamp(min=1.0) * known)
 
 
 @torch.no_grad()

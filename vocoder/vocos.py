@@ -22,6 +22,7 @@ A correction measures the mel of what came out so far and moves it towards the o
 
 Of the lowest bins, `p` is a ramp wherever the sound is steady: each bin turns as fast as its partial says
 (`vocoder.ramp`), so that low notes have a pitch. Around attacks it is the network's, which puts them where they belong.
+A vocoder that is told a clip's note (`PriorVocos.told`) takes the note's harmonics for the partials, where it is low.
 
 The clock tells the network time modulo a few frames. Without it a stationary mel gives every frame the same phase,
 which is a sound that repeats every hop and has its pitches on multiples of the frame rate; with a period of P frames
@@ -33,6 +34,7 @@ Last comes a gain many times a frame, where `attack` asks for one (`vocoder.atta
 With `prior: false` it is the vocos package's backbone and head with nothing added, weight for weight.
 """
 
+import copy
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -46,7 +48,7 @@ from training.checkpoint import StageRecord
 from vocoder.attack import AttackGain
 from vocoder.correction import correction_gains
 from vocoder.generator import Generator
-from vocoder.ramp import phase_ramp, steady_frames
+from vocoder.ramp import fundamentals, phase_ramp, steady_frames
 
 EMBEDDING_KERNEL = 7
 # Roughly zero mean and unit variance for log-mels of music, where the floor is at -11.5.
@@ -101,9 +103,7 @@ class VocosConfig:
         if not 0 <= self.refinements <= 16:
             raise ValueError(f"VocosConfig.refinements: expected 0 to 16, got {self.refinements}")
         if not 0 <= self.corrections <= 16 or (self.corrections and not self.prior):
-            raise ValueError(
-                f"VocosConfig.corrections: expected 0 to 16, and 0 without a prior, got {self.corrections}"
-            )
+            raise ValueError(f"VocosConfig.corrections: expected 0 to 16, 0 without a prior, got {self.corrections}")
         if not 0.0 <= self.momentum < 1.0:
             raise ValueError(f"VocosConfig.momentum: expected 0 to less than 1, got {self.momentum}")
         object.__setattr__(self, "clock", tuple(self.clock))
@@ -154,18 +154,19 @@ class PriorHead(nn.Module):
         # No sound within [-1, 1] reaches this magnitude; the bound keeps a young network finite.
         self.log_ceiling = math.log(mel.n_fft)
 
-    def forward(self, features: Tensor, log_prior: Tensor, log_mel: Tensor) -> Tensor:
+    def forward(self, features: Tensor, log_prior: Tensor, log_mel: Tensor, notes: Tensor | None = None) -> Tensor:
         """Make sound.
 
         Args:
             features: `(batch, frames, dim)`.
             log_prior: `(batch, n_fft // 2 + 1, frames)`.
             log_mel: `(batch, n_mels, frames)`, which corrections hold the sound against.
+            notes: MIDI numbers `(batch,)` where they are known, NaN where one is not.
 
         Returns:
             waveform `(batch, mel.num_samples(frames))`.
         """
-        magnitude, phase = self.polar(features, log_prior)
+        magnitude, phase = self.polar(features, log_prior, notes)
         signed = magnitude * self.signs
         envelope = overlap_envelope(magnitude.shape[-1], self.mel, magnitude.device)
         waveform = inverse_stft(torch.complex(signed * phase.cos(), signed * phase.sin()), self.mel, envelope)
@@ -190,12 +191,13 @@ class PriorHead(nn.Module):
             waveform = inverse_stft(torch.complex(real * gain, imaginary * gain), self.mel, envelope)
         return waveform
 
-    def polar(self, features: Tensor, log_prior: Tensor) -> tuple[Tensor, Tensor]:
+    def polar(self, features: Tensor, log_prior: Tensor, notes: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Magnitude, and phase without the term `pi k`, both `(batch, n_fft // 2 + 1, frames)`."""
         residual, phase = self.out(features).float().transpose(1, 2).chunk(2, dim=1)
         if self.ramp_bins:
             low = log_prior[:, : self.ramp_bins + 1]
-            ramp = phase_ramp(low, self.mel.hop_length / self.mel.n_fft, self.period)
+            fundamental = None if notes is None else fundamentals(notes, self.mel.sample_rate / self.mel.n_fft)
+            ramp = phase_ramp(low, self.mel.hop_length / self.mel.n_fft, self.period, fundamental)
             low_phase = torch.where(steady_frames(low), ramp, phase[:, : self.ramp_bins])
             phase = torch.cat([low_phase, phase[:, self.ramp_bins :]], dim=1)
         return (log_prior + residual).clamp(max=self.log_ceiling).exp(), phase
@@ -217,6 +219,7 @@ class PriorVocos(Generator):
         from vocos.models import VocosBackbone
 
         self.config = config or VocosConfig()
+        self.notes: Tensor | None = None
         size = self.config
         inputs = mel.n_mels + (2 * len(size.clock) if size.prior else 0)
         self.backbone = VocosBackbone(inputs, size.dim, size.intermediate_dim, size.num_layers)
@@ -261,6 +264,14 @@ class PriorVocos(Generator):
         """A window cut out of a longer mel decodes alike where it begins at a multiple of this many frames."""
         return math.lcm(*self.config.clock) if self.config.prior else 1
 
+    def told(self, notes: Tensor) -> "PriorVocos":
+        """The same vocoder for clips whose MIDI notes `(batch,)` are known, NaN where a clip has none (ADR 26)."""
+        if not self.config.ramp_bins:
+            return self
+        other = copy.copy(self)
+        other.notes = notes
+        return other
+
     def forward(self, log_mel: Tensor) -> Tensor:
         """Waveform `(batch, samples)` of `(batch, n_mels, frames)`, unchecked and differentiable."""
         if not self.config.prior:
@@ -270,7 +281,7 @@ class PriorVocos(Generator):
             prior = pseudo_inverse_magnitude(log_mel, self.mel).clamp(min=self.config.magnitude_floor)
         normalised = (log_mel - LOG_MEL_MEAN) / LOG_MEL_STD
         features = self.dropout(self.backbone(self._with_clock(normalised)))
-        waveform: Tensor = self.head(features, prior.log(), log_mel)
+        waveform: Tensor = self.head(features, prior.log(), log_mel, self.notes)
         return waveform if self.attack is None else waveform * self.attack(log_mel, normalised)
 
     def _with_clock(self, normalised: Tensor) -> Tensor:

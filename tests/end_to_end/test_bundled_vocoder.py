@@ -11,6 +11,7 @@ from audio.files import read_audio
 from audio.mel import LogMelSpectrogram
 from evaluation.onsets import onset_rise_ms
 from pipelines.bundle import Bundle
+from vocoder.base import told_notes
 from vocoder.vocos import PriorVocos
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles/oneshots"
@@ -94,3 +95,30 @@ def test_low_notes_keep_their_pitch(vocoder, ears, sonic_pi_folder) -> None:
         assert kept() <= 4
     finally:
         vocoder.head.ramp_bins = bins
+
+
+BASSES = ("bass_thick_c", "bass_trance_c", "bass_voxy_c", "bass_woodsy_c")
+
+
+@pytest.mark.parametrize("name", BASSES)
+def test_a_bass_is_in_tune_where_the_vocoder_is_told_its_note(name: str, vocoder, sonic_pi_folder: Path) -> None:
+    waveform, rate = read_audio(sonic_pi_folder / f"{name}.flac", vocoder.mel.sample_rate, seconds=2.0)
+    log_mel = LogMelSpectrogram(vocoder.mel)(torch.from_numpy(waveform)[None])
+
+    def in_tune(sound: np.ndarray) -> float:
+        """The share of power below 1.4 kHz that lies within 3 Hz of the harmonics of C2."""
+        power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 2**18)) ** 2
+        hertz = np.arange(len(power)) * rate / 2**18
+        first = 440.0 * 2.0 ** ((36.0 - 69.0) / 12.0)
+        away = np.abs(hertz - np.round(hertz / first).clip(1) * first)
+        heard = (hertz > 20.0) & (hertz < 1400.0)
+        return float(power[heard & (away < 3.0)].sum() / power[heard].sum())
+
+    real = in_tune(waveform)
+    assert real > 0.85
+    plain, told = (
+        in_tune(decoded.decode(log_mel)[0].numpy()[: len(waveform)])
+        for decoded in (vocoder, told_notes(vocoder, [36.0]))
+    )
+    assert told > 0.9 * real
+    assert told > plain

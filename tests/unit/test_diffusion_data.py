@@ -11,6 +11,7 @@ from audio.latents import LatentFile
 from latent_diffusion.data import (
     LatentClips,
     LatentDraws,
+    Wording,
     collate,
     known_labels,
     number_ranges,
@@ -37,7 +38,7 @@ def draws(file: LatentFile, seed: int = 0, epoch: int = 0) -> list[tuple[int, in
 
 def dataset(file: LatentFile, split: str = "train", with_noise: bool = False) -> LatentClips:
     captions = sorted({caption for clip in file.clips for caption in clip.captions})
-    return LatentClips(file, split_clips(file, split), LABELS, captions, with_noise)
+    return LatentClips(file, split_clips(file, split), LABELS, Wording(captions), with_noise)
 
 
 def test_draws_are_a_function_of_seed_and_epoch(file) -> None:
@@ -143,7 +144,7 @@ def test_meaning_comes_from_the_training_split(file) -> None:
 
 def test_labels_that_training_did_not_know_are_unsaid(file) -> None:
     clips = LatentClips(
-        file, split_clips(file, "train"), ("kick",), sorted({c for k in file.clips for c in k.captions})
+        file, split_clips(file, "train"), ("kick",), Wording(sorted({c for k in file.clips for c in k.captions}))
     )
     labels = {clips.clips[index].label: int(clips[(index, 0, 9)]["label"]) for index in range(3)}
     assert labels == {"bell": -1, "kick": 0, "snare drum": -1}
@@ -163,12 +164,12 @@ def test_refused_lengths_and_splits(file) -> None:
 def test_a_draw_says_whether_the_clip_has_its_own_level(file: LatentFile) -> None:
     clips = split_clips(file, "train")[:2]
     captions = sorted({caption for clip in clips for caption in clip.captions})
-    data = LatentClips(file, (clips[0], replace(clips[1], gain_db=-6.0)), LABELS, captions)
+    data = LatentClips(file, (clips[0], replace(clips[1], gain_db=-6.0)), LABELS, Wording(captions))
     assert [bool(data[index, 0, 10]["own_level"]) for index in (0, 1)] == [True, False]
 
 
 def test_a_draw_says_whether_the_clip_was_tilted(file: LatentFile) -> None:
     clips = split_clips(file, "train")[:2]
     captions = sorted({caption for clip in clips for caption in clip.captions})
-    data = LatentClips(file, (clips[0], replace(clips[1], tilt_db=3.0)), LABELS, captions)
+    data = LatentClips(file, (clips[0], replace(clips[1], tilt_db=3.0)), LABELS, Wording(captions))
     assert [bool(data[index, 0, 10]["own_colour"]) for index in (0, 1)] == [True, False]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from audio.latents import LatentFile
 from latent_diffusion.conditioning import Condition
-from latent_diffusion.data import LatentClips, validation_draws
+from latent_diffusion.data import LatentClips, Wording, validation_draws
 from latent_diffusion.lengths import LengthConfig
 from latent_diffusion.network import FARTHEST, DiffusionTransformer, frames_to_come
 from latent_diffusion.windows import ENDLESS, looped_field, windowed_field
@@ -96,7 +96,7 @@ def test_conditions_are_joined_with_what_follows_each() -> None:
 def test_a_clip_that_is_cut_says_how_much_is_missing_and_how_long_it_is(mel, tmp_path) -> None:
     file = LatentFile.load(latent_file(tmp_path / "latents.safetensors", mel))
     clips = file.clips
-    items = LatentClips(file, clips, (), sorted({caption for clip in clips for caption in clip.captions}))
+    items = LatentClips(file, clips, (), Wording(sorted({caption for clip in clips for caption in clip.captions})))
     own = clips[0].frames
     for total, after, whole in ((own - 3, 3.0, own), (own, 0.0, own), (own + 4, 0.0, own + 4)):
         item = items[0, 1, total]
@@ -112,7 +112,7 @@ def test_the_silence_behind_a_sound_is_not_part_of_it(mel, tmp_path) -> None:
     own = clip.frames - 2
     assert clip.sound_frames(rate) == own
     assert replace(clip, numbers={}).sound_frames(rate) == clip.frames
-    items = LatentClips(file, [clip], (), sorted(clip.captions))
+    items = LatentClips(file, [clip], (), Wording(sorted(clip.captions)))
     for total, after, whole in ((own, 0.0, own), (own - 1, 1.0, own), (own + 2, 0.0, own + 2)):
         item = items[0, 1, total]
         assert item["latents"].shape[1] == total

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from audio.latents import LatentFile
 from latent_diffusion.conditioning import Condition, ConditionInputs
-from latent_diffusion.data import LatentClips, collate
+from latent_diffusion.data import LatentClips, Wording, collate
 from latent_diffusion.flow import TimeConfig, draw_times, mix, target
 from latent_diffusion.known import KINDS, LATEST, Known, draw_known, known_frames, split_known, told_field
 from latent_diffusion.loading import LatentData
@@ -56,7 +56,7 @@ def test_a_row_that_begins_within_its_clip_holds_what_is_there(mel, tmp_path) ->
     file = LatentFile.load(latent_file(tmp_path / "latents.safetensors", mel))
     file = replace(file, std=torch.zeros_like(file.std))
     captions = sorted({caption for clip in file.clips for caption in clip.captions})
-    items = LatentClips(file, file.clips, LABELS, captions, known=1.0)
+    items = LatentClips(file, file.clips, LABELS, Wording(captions), known=1.0)
     clip, found = file.clips[2], 0
     whole = file.spec.whiten(file.mean[None, :, clip.start : clip.start + clip.frames].float())[0]
     silence = file.spec.whiten(torch.tensor(file.spec.silence)[None, :, None])[0]
@@ -77,7 +77,7 @@ def test_a_row_that_begins_within_its_clip_holds_what_is_there(mel, tmp_path) ->
     longest = int(batch["valid_frames"].max())
     assert batch["kept"].shape == (2, longest)
     assert not bool(batch["kept"][1, int(batch["valid_frames"][1]) :].any())
-    assert not bool(LatentClips(file, file.clips, LABELS, captions)[2, 0, 9]["kept"].any())
+    assert not bool(LatentClips(file, file.clips, LABELS, Wording(captions))[2, 0, 9]["kept"].any())
 
 
 def test_a_young_network_hears_nothing_of_it_and_a_grown_one_does(mel) -> None:
@@ -154,7 +154,7 @@ def test_what_is_known_is_not_asked_for(mel, tmp_path, monkeypatch) -> None:
     training = LatentDiffusionTraining(file, 0.05, 0.6, replace(TINY, known=True))
     latents = LatentFile.load(file)
     captions = sorted({caption for clip in latents.clips for caption in clip.captions})
-    items = LatentClips(latents, latents.clips, LABELS, captions)
+    items = LatentClips(latents, latents.clips, LABELS, Wording(captions))
     batch = collate([items[index, 0, 8] for index in range(4)])
     noise, time = torch.randn(4, 4, 8), torch.full((4,), 0.5)
     inputs = ConditionInputs.nothing(4, 384)
