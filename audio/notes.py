@@ -41,8 +41,16 @@ def named_pitch(text: str) -> float | None:
     None where it names none, or one outside MIDI 0 to 127.
     """
     found = NOTE_IN_TEXT.search(text)
-    if found is None:
-        return None
+    return None if found is None else _pitch_of(found)
+
+
+def named_pitches(text: str) -> list[float]:
+    """The MIDI numbers of all notes that a text names, in its order."""
+    pitches = [_pitch_of(found) for found in NOTE_IN_TEXT.finditer(text)]
+    return [pitch for pitch in pitches if pitch is not None]
+
+
+def _pitch_of(found: re.Match[str]) -> float | None:
     step, accidental, octave, middle = found.groups()
     if middle:
         return MIDDLE_C

@@ -7,6 +7,7 @@ A model that learns captions alone learns one way of asking; see `latent_diffusi
 never saw measure how it understands other people (`pipelines.check_classes`).
 """
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,7 +51,7 @@ def phrases_of(
         none where neither is listed. The same clip always gets the same.
     """
     bare = list(dict.fromkeys([*phrasings.get(label, ()), *phrasings.get(family, ())]))
-    if pitch is None or not bare:
+    if pitch is None or not math.isfinite(pitch) or not bare:
         return tuple(bare)
     octave, step = divmod(round(pitch), 12)
     note = f"{SHARPS[step]}{octave - 1}"

@@ -211,8 +211,8 @@ class Wording:
 
 
 def phrases_for(clip: LatentClip, phrasings: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """All phrases of a list that a clip may be asked for with."""
-    return phrases_of(phrasings, clip.label, clip.family, clip.numbers.get("pitch"))
+    """All phrases of a list that a clip may be asked for with; none where its colour was changed, for some name one."""
+    return () if clip.tilt_db else phrases_of(phrasings, clip.label, clip.family, clip.numbers.get("pitch"))
 
 
 class LatentClips(Dataset[dict[str, Tensor]]):

@@ -80,6 +80,9 @@ class LatentData(StageData):
         self.lineage = {**lineage, "encoder": self.file.spec.encoder_fingerprint}
         own = {caption for clip in self.file.clips for caption in clip.captions}
         said = read_phrasings(Path(phrasings)) if phrasings else {}
+        names = {name for clip in self.file.clips for name in (clip.label, clip.family)}
+        if said and not names & set(said):
+            raise ValueError(f"data.phrasings: '{phrasings}' lists no label or family of '{self.latents}'")
         further = {phrase for clip in split_clips(self.file, "train") for phrase in phrases_for(clip, said)}
         self.captions = sorted(own | further)
         self.wording = Wording(self.captions, said, phrasing_share if said else 0.0)

@@ -23,7 +23,7 @@ from audio.files import write_aside
 from audio.latents import LatentSpec
 from audio.notes import parse_pitch
 from pipelines.clips import check_writable, clip_name, write_clips
-from pipelines.provenance import NEUTRAL
+from pipelines.provenance import NEUTRAL, REVISION
 from pipelines.request import NUMBERS, Job, Request
 from pipelines.shaping import clip_of
 from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
@@ -129,7 +129,8 @@ def batch(
             + 100_000 * len(todo) * plot
         ),
     )
-    claim(plan, {"table": hashlib.sha256(table.read_bytes()).hexdigest(), "stages": pipeline.fingerprints})
+    table_hash = hashlib.sha256(table.read_bytes()).hexdigest()
+    claim(plan, {"table": table_hash, "stages": pipeline.fingerprints, "revision": REVISION})
     for _ in made(plan, todo, pipeline, plot):
         pass
     write_metadata(plan)

@@ -34,6 +34,7 @@ def check_classes(
     seconds: float = 2.0,
     seed: int = 0,
     phrasings: Path | None = None,
+    taught: Path | None = None,
 ) -> None:
     """Compare how well a classifier of real clips recognises held-out real clips and generated ones.
 
@@ -44,7 +45,8 @@ def check_classes(
         minimum_clips: families with fewer training clips are left out.
         seconds: length of the generated clips.
         seed: of classifier and clips.
-        phrasings: YAML of prompts by family that take the place of captions, such as words never seen in training.
+        phrasings: YAML of prompts by family that take the place of captions, such as wordings kept out of training.
+        taught: YAML of phrases that the model learnt beside captions (`data.phrasings`); their words are not new.
 
     Raises:
         ValueError: fewer than ten families are large enough, a bad bundle, or a bad list of prompts.
@@ -55,7 +57,9 @@ def check_classes(
     families = usable_families(folder, minimum_clips)
     prompts = prompts_of(families, folder, said)
     if said:
-        say(f"{unseen_share(said, folder):.0%} of these prompts hold a word that no training caption has")
+        known = read_phrasings(taught) if taught else {}
+        where = "no training caption or phrase" if known else "no training caption"
+        say(f"{unseen_share(said, folder, known):.0%} of these prompts hold a word that {where} has")
     train = [clip for clip in folder.split("train") if clip.family in families]
     test = [clip for clip in folder.split("test") if clip.family in families]
     say(f"{len(families)} families, {len(train)} training clips, {len(test)} held-out clips")
@@ -105,9 +109,13 @@ def held_out_captions(folder: AudioFolder, family: str) -> list[str]:
     return sorted({caption for clip in folder.split("test") if clip.family == family for caption in clip.captions})
 
 
-def unseen_share(phrasings: Mapping[str, Sequence[str]], folder: AudioFolder) -> float:
-    """The share of prompts that hold a word of which no training caption has made use."""
-    seen = {word for clip in folder.split("train") for caption in clip.captions for word in words_of(caption)}
+def unseen_share(
+    phrasings: Mapping[str, Sequence[str]], folder: AudioFolder, taught: Mapping[str, Sequence[str]] | None = None
+) -> float:
+    """The share of prompts that hold a word of which no training caption and no taught phrase has made use."""
+    captions = {caption for clip in folder.split("train") for caption in clip.captions}
+    phrases = {phrase for listed in (taught or {}).values() for phrase in listed}
+    seen = {word for text in captions | phrases for word in words_of(text)}
     texts = [text for listed in phrasings.values() for text in listed]
     return sum(bool(words_of(text) - seen) for text in texts) / len(texts)
 

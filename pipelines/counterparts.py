@@ -16,6 +16,7 @@ import numpy as np
 from audio.dataset import METADATA_NAME, Clip
 from audio.files import write_aside, write_audio
 from audio.notes import named_pitch
+from pipelines.provenance import REVISION
 from pipelines.request import Job, Request
 from pipelines.settling import SHORTEST_SECONDS
 from pipelines.text_to_audio import TextToAudioPipeline
@@ -75,7 +76,8 @@ def make_counterparts(
     ]
     request = Request(prompts=("counterparts",), seed=seed)
     settings = pipeline.settle(request)
-    _claim(folder, {"stages": pipeline.fingerprints, "settings": settings, "jobs": [_job_row(job) for job in jobs]})
+    identity = {"stages": pipeline.fingerprints, "settings": settings, "revision": REVISION}
+    _claim(folder, {**identity, "jobs": [_job_row(job) for job in jobs]})
     paths = [folder / f"{number:05d}.flac" for number in range(len(jobs))]
     missing = [number for number, path in enumerate(paths) if not path.is_file()]
     for _ in range(len(jobs) - len(missing)):

@@ -23,9 +23,12 @@ from audio.measures import Waveform
 from audio.mel import LogMelSpectrogram
 from evaluation.embedders import EmbeddingCache
 from evaluation.onsets import onset_rise_ms
+from pipelines.counterparts import counterpart_prompt
 from pipelines.ladder_latents import decode_latents, read_latents
 from pipelines.ladder_verdict import STAGES
+from pipelines.request import Job
 from pipelines.text_to_audio import TextToAudioPipeline
+from pipelines.tuning import note_of
 from vocoder.base import told_notes
 from vocoder.griffin_lim import GriffinLim
 from vocoder.judging import clip_and_mel, long_enough
@@ -105,7 +108,8 @@ def climb(
     baseline = GriffinLim(pipeline.autoencoder.mel)
     for number, (clip, latents) in enumerate(clips):
         target, log_mel = read_target(pipeline, front_end, clip)
-        made = rungs_of(pipeline, baseline, log_mel, read_latents(latents), clip.pitch)
+        note = note_of(Job(counterpart_prompt(clip, number), number, clip.seconds))
+        made = rungs_of(pipeline, baseline, log_mel, read_latents(latents), note)
         for rung, distances in found.mel_distances.items():
             distances.append(float(multi_scale_mel_distance(made[rung], target, rate)))
         heard = {rung: plain(waveform[:, : target.shape[1]]) for rung, waveform in made.items()}
@@ -146,7 +150,7 @@ def rungs_of(
         baseline: of its mel.
         log_mel: of the real clip, `(1, n_mels, frames)`.
         latents: made for its caption, `(1, channels, latent_frames)`.
-        note: of the clip, where it has one; the vocoder is told it on every rung, as it is where clips are generated.
+        note: that its caption names; the vocoder is told it on every rung, as it is where clips are generated.
     """
     lead = pipeline.autoencoder.lead_samples
     frames = lead // pipeline.autoencoder.mel.hop_length + log_mel.shape[-1]

@@ -28,12 +28,13 @@ from pipelines.ladder_latents import decode_latents
 from pipelines.shaping import clip_noise, finish
 from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import say
+from vocoder.base import told_notes
 
 # Clips are filled up with silence to a multiple: a dozen lengths instead of thousands, for each of which the
 # convolutions would keep their own plan in memory.
 STEP_SECONDS = 0.25
 # Grows when the same weights give other clips.
-FORMAT = 1
+FORMAT = 2
 COPY_NOISE = 0.1
 
 
@@ -90,7 +91,7 @@ class ClipDecoder:
     def decode(self, clip: Clip) -> Waveform:
         """A clip from the mean of its posterior, as long as it was, its end faded as that of a generated one."""
         posterior, samples = self._encode(clip)
-        return self._sound(posterior.mean, samples)
+        return self._sound(posterior.mean, samples, clip)
 
     def copy(self, clip: Clip, index: int, seed: int, noise: float) -> Waveform:
         """A clip as a model gives it back that remembers it nearly: a draw from its posterior, and white noise.
@@ -106,7 +107,7 @@ class ClipDecoder:
         drawn = clip_noise(seed, index, 2 * mean.shape[1], mean.shape[2]).to(mean.device)
         spread, white = drawn[None].chunk(2, dim=1)
         latents = spec.whiten(mean + posterior.std * spread) + noise * white
-        return self._sound(spec.unwhiten(latents), samples)
+        return self._sound(spec.unwhiten(latents), samples, clip)
 
     def plant(self, clips: Sequence[Clip], folder: Path, seed: int, progress: Progress | None = None) -> PlantedCopies:
         """Write a copy of every clip with a tenth of noise, see `copy`.
@@ -144,9 +145,12 @@ class ClipDecoder:
         return self.pipeline.autoencoder.encode(log_mel), len(waveform)
 
     @torch.inference_mode()
-    def _sound(self, latents: Tensor, samples: int) -> Waveform:
+    def _sound(self, latents: Tensor, samples: int, clip: Clip) -> Waveform:
         lead = self.pipeline.autoencoder.lead_samples
-        waveform = self.pipeline.vocode(decode_latents(self.pipeline, latents)).float().cpu()[:, lead : lead + samples]
+        # Its note is told as that of a generated clip is, so that a perfect copy is at distance 0.
+        vocoder = told_notes(self.pipeline.vocoder, [clip.pitch])
+        made = self.pipeline.vocode(decode_latents(self.pipeline, latents), vocoder)
+        waveform = made.float().cpu()[:, lead : lead + samples]
         finished, _ = finish(waveform.clone(), self.pipeline.sample_rate)
         return np.asarray(finished[0].numpy(), dtype=np.float32)
 

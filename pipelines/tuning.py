@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from audio.notes import named_pitch
+from audio.notes import named_pitches
 from pipelines.request import Job
 from vocoder.base import Vocoder, told_notes
 
@@ -20,8 +20,12 @@ def tuned(vocoder: Vocoder, jobs: Sequence[Job], settings: Mapping[str, Any]) ->
 
 
 def note_of(job: Job) -> float | None:
-    """The MIDI number of the one note that is asked for, by number or by all prompts alike; None where none is."""
+    """The MIDI number of the one note that is asked for: by number, or by every prompt and no other note beside it.
+
+    None where there is none, or where there are several.
+    """
     if "pitch" in job.numbers:
         return job.numbers["pitch"]
-    named = {named_pitch(text) for text in job.parts or (job.prompt,)}
-    return named.pop() if len(named) == 1 else None
+    named = [set(named_pitches(text)) for text in job.parts or (job.prompt,)]
+    every = set.union(*named)
+    return every.pop() if len(every) == 1 and all(named) else None

@@ -71,11 +71,20 @@ def told_notes(vocoder: Vocoder, notes: Sequence[float | None]) -> Vocoder:
     Args:
         vocoder: may have `told`.
         notes: MIDI numbers, one a clip of the batch; None for a clip without one.
+
+    Raises:
+        ValueError: `told` fails, or answers with something else than a vocoder.
     """
     tell = getattr(vocoder, "told", None)
     if tell is None or all(note is None for note in notes):
         return vocoder
-    told: Vocoder = tell(torch.tensor([math.nan if note is None else float(note) for note in notes]))
+    who = f"vocoder '{type(vocoder).__name__}'"
+    try:
+        told = tell(torch.tensor([math.nan if note is None else float(note) for note in notes]))
+    except Exception as error:
+        raise ValueError(f"{who} failed when told a note: {type(error).__name__}: {error}") from error
+    if not isinstance(told, Vocoder) or told.mel != vocoder.mel:
+        raise ValueError(f"{who}: expected a vocoder of the same mel from told, got {type(told).__name__}")
     return told
 
 

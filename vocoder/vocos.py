@@ -281,6 +281,8 @@ class PriorVocos(Generator):
             prior = pseudo_inverse_magnitude(log_mel, self.mel).clamp(min=self.config.magnitude_floor)
         normalised = (log_mel - LOG_MEL_MEAN) / LOG_MEL_STD
         features = self.dropout(self.backbone(self._with_clock(normalised)))
+        if self.notes is not None and len(self.notes) != len(log_mel):
+            raise ValueError(f"told: expected a note for each of {len(log_mel)} clips, got {len(self.notes)}")
         waveform: Tensor = self.head(features, prior.log(), log_mel, self.notes)
         return waveform if self.attack is None else waveform * self.attack(log_mel, normalised)
 

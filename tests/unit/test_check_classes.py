@@ -33,7 +33,7 @@ def planned(family: str, names: tuple[str, ...], number: int) -> PlannedClip:
     )  # fmt: skip
 
 
-def test_the_list_of_unseen_phrasings_is_unseen() -> None:
+def test_prompts_of_the_first_list_hold_words_that_no_caption_has() -> None:
     things = [*PROGRAMS, *DRUM_KEYS.values()]
     said = {
         word
@@ -52,7 +52,9 @@ def test_the_list_of_unseen_phrasings_is_unseen() -> None:
 def test_a_prompt_is_unseen_by_a_single_word() -> None:
     clip = Clip(Path("k.wav"), ("a deep kick", "Kick, punchy"), 1.0, -10.0, 100.0, family="kick")
     folder = AudioFolder(Path(), (clip,))
-    assert unseen_share({"kick": ["punchy, deep kick", "a booming kick"], "snare": ["a KICK"]}, folder) == 1 / 3
+    prompts = {"kick": ["punchy, deep kick", "a booming kick"], "snare": ["a KICK"]}
+    assert unseen_share(prompts, folder) == 1 / 3
+    assert unseen_share(prompts, folder, {"kick": ["booming thing"]}) == 0.0
 
 
 def test_captions_are_those_of_the_held_out_clips() -> None:

@@ -1,5 +1,7 @@
 """Other words for the same sound: read, drawn in training, and apart from those that are kept for the evaluation."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,7 @@ def test_a_clip_has_the_phrases_of_its_label_and_of_its_family_once() -> None:
     assert phrases_of(SAID, "bell", "metal") == ("a ding", "something that rings", "struck metal")
     assert phrases_of(SAID, "gong", "metal") == ("struck metal", "a ding")
     assert phrases_of(SAID, "gong", "skin", 60.0) == ()
+    assert phrases_of(SAID, "bell", "metal", math.nan) == phrases_of(SAID, "bell", "metal")
 
 
 def test_a_note_is_said_in_some_of_them() -> None:
@@ -58,6 +61,7 @@ def test_a_share_of_the_draws_are_phrases(tmp_path, mel) -> None:
     assert share(Wording((), said, 0.3)) == pytest.approx(0.3, abs=0.08)
     assert share(Wording((), said, 1.0)) == 1.0
     assert share(Wording((), said, 0.0)) == 0.0
+    assert phrases_for(replace(clip, tilt_db=3.0), said) == ()
     # A clip that nothing is said of keeps its captions.
     assert share(Wording((), {"another": ["x"]}, 1.0)) == 0.0
 
@@ -79,6 +83,9 @@ def test_training_draws_them_and_validation_does_not(tmp_path, mel) -> None:
         LatentData(path, phrasings=listed, phrasing_share=2.0)
     with pytest.raises(ValueError, match="phrasings: cannot read"):
         LatentData(path, phrasings=tmp_path / "nowhere.yaml")
+    listed.write_text("bel: [a misspelt label]")
+    with pytest.raises(ValueError, match=r"data\.phrasings: '.*' lists no label or family of '.*'"):
+        LatentData(path, phrasings=listed)
 
 
 @pytest.mark.parametrize("name", KEPT)

@@ -86,6 +86,24 @@ def test_vocoders_that_do_not_care_stay_themselves(vocoder) -> None:
     assert told.notes[1].isnan()
 
 
+def test_a_foreign_answer_is_looked_at(vocoder) -> None:
+    class Bad:
+        mel, decode = vocoder.mel, vocoder.decode
+
+        def __init__(self, answer) -> None:
+            self.answer = answer
+
+        def told(self, notes):
+            return self.answer(notes)
+
+    with pytest.raises(ValueError, match="vocoder 'Bad': expected a vocoder of the same mel from told, got NoneType"):
+        told_notes(Bad(lambda notes: None), [LOW])
+    with pytest.raises(ValueError, match="vocoder 'Bad' failed when told a note: ZeroDivisionError"):
+        told_notes(Bad(lambda notes: 1 / 0), [LOW])
+    with pytest.raises(ValueError, match="told: expected a note for each of 2 clips, got 1"):
+        told_notes(vocoder, [LOW]).decode(log_mel(2))
+
+
 @pytest.mark.parametrize(
     ("job", "note"),
     [
@@ -95,6 +113,8 @@ def test_vocoders_that_do_not_care_stay_themselves(vocoder) -> None:
         (Job("both", 0, 1.0, parts=("a bass, C2", "an organ, C2")), 36.0),
         (Job("both", 0, 1.0, parts=("a bass, C2", "an organ, C3")), None),
         (Job("both", 0, 1.0, parts=("a bass, C2", "an organ")), None),
+        (Job("a bass sliding from G2 to C2", 0, 1.0), None),
+        (Job("C2 on a bass, C2", 0, 1.0), 36.0),
     ],
 )
 def test_the_one_note_that_is_asked_for_is_told(job, note, vocoder) -> None:
