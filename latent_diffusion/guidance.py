@@ -1,6 +1,6 @@
 """Guidance: a field made of several that is itself a field, so that any solver takes it.
 
-    guided = negative + scale * (said - negative),      said = sum of weight * prediction of each part of a mixture
+    guided = said + (scale - 1) * (said - negative),    said = sum of weight * prediction of each part of a mixture
 
 (Ho, Salimans, "Classifier-Free Diffusion Guidance", 2022, equation 6, with scale = 1 + w: 1 is off.) `negative` is
 what the model says to nothing, or to what is not wanted. Because data, noise, v and velocity are, for a given x_t,
@@ -131,7 +131,7 @@ def guided_field(
         step = with_condition - without
         if guidance.parallel != 1.0:
             step = _less_parallel(step, with_condition, latents, time, guidance.parallel, prediction, mask)
-        made = without + guidance.scale * step
+        made = with_condition + (guidance.scale - 1.0) * step
         if guidance.rescale:
             made = _rescaled(made, with_condition, latents, time, guidance.rescale, prediction, mask)
         return made

@@ -129,9 +129,9 @@ def test_a_projected_step_has_nothing_along_the_data(mel, path, name) -> None:
 
     with torch.no_grad():
         plain = data(GuidanceConfig())
-        without = (data(GuidanceConfig(2.0)) - 2.0 * plain).neg()
-        projected = data(GuidanceConfig(5.0, parallel=0.0)) - without
-        whole = data(GuidanceConfig(5.0)) - without
+        # What guidance adds to the conditioned data, which themselves stay whole (Sadat et al., equation 7).
+        projected = data(GuidanceConfig(5.0, parallel=0.0)) - plain
+        whole = data(GuidanceConfig(5.0)) - plain
     along = (projected * plain).sum(1) / (projected.norm(dim=1) * plain.norm(dim=1))
     assert along.abs().max() < 1e-3
     # What stands across the data is left as it was.
