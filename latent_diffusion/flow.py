@@ -132,7 +132,7 @@ def data_and_noise(
 def data_slope(time: Tensor, path: PathConfig, prediction: str) -> Tensor:
     """By how much a prediction at x_t changes with the data that it stands for; the shape of `time`, float64.
 
-    At the end of a path, where x_t is the data, it is as large as at 0.001 before: what is multiplied by it is 0 there.
+    At the end of a path, where x_t is the data, it is as large as at 0.001 before: what it multiplies must be 0 there.
 
     Args:
         time: in [0, 1].

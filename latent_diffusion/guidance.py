@@ -34,6 +34,7 @@ from latent_diffusion.solvers import Field
 
 ConditionedField = Callable[[Tensor, Tensor, Condition], Tensor]
 TINY = 1e-12
+EDGE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ def guided_field(
         return plain
 
     def guided(latents: Tensor, time: Tensor) -> Tensor:
-        if not guidance.interval[0] <= float(time) <= guidance.interval[1]:
+        # Times are float32: an end of the interval is still within it.
+        if not guidance.interval[0] - EDGE <= float(time) <= guidance.interval[1] + EDGE:
             return plain(latents, time)
         *wanted, without = _together(field, latents, time, (*mixture.parts, negative))
         with_condition = _mixed(wanted, mixture)

@@ -1,13 +1,14 @@
 """An ear for the validation of stage 2: the kernel distance between generated latents and real ones.
 
 Each clip becomes one vector: mean, standard deviation and mean absolute step of every whitened channel over its own
-frames. The distance is that of every report (evaluation/kernel.py), on vectors that cost nothing.
+frames. The distance is that of pairs (evaluation/paired_kernel.py), on vectors that cost nothing.
 """
 
 import torch
 from torch import Tensor
 
-from evaluation.kernel import kernel_distance
+from evaluation.kernel import kernel_bandwidth
+from evaluation.paired_kernel import paired_kernel_distance
 from latent_diffusion.flow import frame_mask
 
 FEWEST_CLIPS = 20
@@ -76,6 +77,7 @@ class LatentEar:
                 )
             return None
         try:
-            return kernel_distance(made, real)
+            # Each was made for the caption and the length of its real one: they are pairs, not two clouds.
+            return paired_kernel_distance(made, real, torch.arange(len(made)), kernel_bandwidth(real)).value
         except ValueError:
             return None

@@ -256,7 +256,7 @@ class LatentDiffusion(nn.Module):
             after: latent frames that follow.
         """
         if loop:
-            return looped_field(self._masked(None), self.window_frames, LOOP_MARGIN)
+            return looped_field(self._masked(None), self.window_frames, min(LOOP_MARGIN, self.window_frames // 4))
         return windowed_field(self._masked(None), self.window_frames, self.window_frames // 4, after)
 
     def _masked(self, mask: Tensor | None) -> ConditionedField:

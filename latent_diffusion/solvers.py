@@ -75,8 +75,10 @@ def solver_times(solver_steps: int, start_time: float = 0.0, spacing: Spacing = 
         raise ValueError(f"shift: expected 0.01 to 100, got {shift}")
     if spacing == "even" and shift == 1.0:
         return torch.linspace(start_time, 1.0, solver_steps + 1)
-    u = SPACINGS[spacing](torch.linspace(0.0, 1.0, solver_steps + 1))
-    times = start_time + (1.0 - start_time) * u / (u + shift * (1.0 - u))
+    # The shift is of time itself, not of what is left of it: the steps go from the time that it makes the first one.
+    first = shift * start_time / (1.0 + (shift - 1.0) * start_time)
+    u = first + (1.0 - first) * SPACINGS[spacing](torch.linspace(0.0, 1.0, solver_steps + 1))
+    times = u / (u + shift * (1.0 - u))
     # Rounding must not leave the last step short of the data.
     times[0], times[-1] = start_time, 1.0
     return times
@@ -225,7 +227,7 @@ def adaptive(velocity: Field, noise: Tensor, times: Tensor, tolerance: float, on
         velocity: the field.
         noise: x at the first time.
         times: rising; told where to stop by, and how many steps are counted.
-        tolerance: of a step, relative and absolute.
+        tolerance: of a step, relative and absolute; judged over all numbers of the batch, those of padding too.
         on_step: told as each of the times is passed.
 
     Returns:
@@ -240,11 +242,15 @@ def adaptive(velocity: Field, noise: Tensor, times: Tensor, tolerance: float, on
         while passed < len(times) - 2 and float(time) >= float(times[passed + 1]):
             _tell(on_step, passed, times)
             passed += 1
-        return velocity(x, time.to(times))
+        # The trial of the first step may lie beyond the end, where there is no field.
+        return velocity(x, time.to(times).clamp(max=float(times[-1])))
 
     ends = torch.stack([times[0], times[-1]]).to(noise.device)
-    # Its own default is float64, which Apple's GPUs do not have.
-    options = {"dtype": torch.float32} if noise.device.type == "mps" else None
+    # Steps end at the end; by itself it steps beyond and comes back.
+    options: dict[str, object] = {"step_t": ends[-1:]}
+    if noise.device.type == "mps":
+        # Its own default is float64, which Apple's GPUs do not have.
+        options["dtype"] = torch.float32
     made: Tensor = odeint(counted, noise, ends, rtol=tolerance, atol=tolerance, method="dopri5", options=options)[-1]
     for index in range(passed, len(times) - 1):
         _tell(on_step, index, times)

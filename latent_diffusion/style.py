@@ -17,9 +17,12 @@ from torch import Tensor
 
 from latent_diffusion.flow import data_and_noise, data_slope
 from latent_diffusion.guidance import Prediction
+from latent_diffusion.paths import alpha_sigma
 from latent_diffusion.solvers import Field
 
 TINY = 1e-6
+# So little noise is none.
+DATA_SIGMA = 1e-3
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,9 @@ def styled_field(field: Field, style: Style, prediction: Prediction, mask: Tenso
 
     def styled(latents: Tensor, time: Tensor) -> Tensor:
         made = field(latents, time)
+        if float(alpha_sigma(prediction.path, time)[1]) <= DATA_SIGMA:
+            # x_t is the data: there is no guess left to be drawn anywhere.
+            return made
         data, _ = data_and_noise(made, latents, time, prediction.path, prediction.name)
         counts, own = style.mean(data, mask)
         moved = style.strength * counts * (wanted.to(data) - own)

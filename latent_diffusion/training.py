@@ -219,7 +219,7 @@ class LatentDiffusionTraining(StageTraining):
         known = known_frames(latents, kept) if config.network.known else None
         predicted = self.model(noisy, time, self.model.conditioner(inputs), mask, known)
         wanted = target(latents, noise, time, config.path, config.prediction)
-        # What is known is not asked for.
+        # What is known is not asked for. The mean is over all frames, so each that is asked for weighs alike.
         error = (predicted.float() - wanted) * ~kept[:, None]
         return masked_mean_square(error, frames, self.channel_weights)
 
@@ -227,7 +227,9 @@ class LatentDiffusionTraining(StageTraining):
         """Whitened latents for the captions, lengths and noise of a validation batch."""
         condition = self.model.conditioner(self._inputs(batch))
         sampler = SamplerConfig(solver_steps=solver_steps, guidance=GuidanceConfig(PREVIEW_GUIDANCE))
-        made = self.model.sample(batch["noise"], condition, sampler, batch["valid_frames"])
+        # What is not said differs from what is in the words alone, not in what follows.
+        negative = self.model.null_condition(len(condition)).followed_by(batch["after"])
+        made = self.model.sample(batch["noise"], condition, sampler, batch["valid_frames"], negative=negative)
         return self.model.spec.whiten(made)
 
     def _log_previews(self, batch: dict[str, Tensor]) -> None:

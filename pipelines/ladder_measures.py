@@ -11,8 +11,8 @@ from torch import Tensor
 from audio.dataset import Clip
 from evaluation.intervals import FEWEST_UNITS, Interval, Units, mean_interval
 from evaluation.kernel import kernel_bandwidth, replicated_kernel_distance
+from evaluation.paired_kernel import paired_kernel_distance
 from pipelines.ladder_attacks import Attacks, measure_attacks
-from pipelines.ladder_distance import paired_kernel_distance
 from pipelines.ladder_rungs import DECODERS, RUNGS, Climb, Rung
 from pipelines.ladder_verdict import STAGES, Verdict, judge_losses, losses
 

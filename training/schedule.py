@@ -60,15 +60,15 @@ class ScheduleConfig:
 
 
 def build_optimiser(parameters: Iterable[nn.Parameter], config: OptimiserConfig) -> torch.optim.Optimizer:
-    """Make the optimiser; tensors of fewer than two dimensions are not decayed.
+    """Make the optimiser; biases, gains and norms are not decayed: neither one number each, nor one each output.
 
     Raises:
         ValueError: an unknown name.
     """
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     groups: list[dict[str, list[Tensor] | float]] = [
-        {"params": [p for p in trainable if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trainable if p.dim() < 2], "weight_decay": 0.0},
+        {"params": [p for p in trainable if _is_matrix(p)], "weight_decay": config.weight_decay},
+        {"params": [p for p in trainable if not _is_matrix(p)], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     if config.name == "adamw":
@@ -76,6 +76,11 @@ def build_optimiser(parameters: Iterable[nn.Parameter], config: OptimiserConfig)
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum)
     raise ValueError(f"optimiser.name: expected adamw or sgd, got {config.name!r}")
+
+
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    """Whether each output has several numbers; the gains of weight norm have one, in as many dimensions as a kernel."""
+    return parameter.dim() >= 2 and parameter[0].numel() > 1
 
 
 def build_schedule(

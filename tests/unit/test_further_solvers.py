@@ -85,6 +85,20 @@ def test_adaptive_errs_as_little_as_it_is_told() -> None:
     assert counts[0] <= counts[1] < counts[2]
 
 
+@pytest.mark.parametrize("first", [0.0, 0.9])
+def test_adaptive_asks_for_nothing_beyond_the_end(first: float) -> None:
+    asked: list[float] = []
+
+    def velocity(x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        asked.append(float(time))
+        return GaussianData(FLOW).velocity(x, time)
+
+    for tolerance in (1e-1, 1e-2, 1e-4):
+        adaptive(velocity, noise(), solver_times(8, first).double(), tolerance)
+    assert min(asked) == pytest.approx(first, abs=1e-6)
+    assert max(asked) <= 1.0
+
+
 @pytest.mark.parametrize("solver", [dpmpp_2m, ddim])
 def test_an_ideal_denoiser_over_sixteen_points_returns_them_on_a_flow(solver) -> None:
     points = torch.randn(16, 4, 6, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
@@ -108,3 +122,11 @@ def test_times_rise_from_start_to_end_however_they_are_spaced() -> None:
     level = 1.0 - even
     assert torch.allclose(1.0 - shifted, 3.0 * level / (1.0 + 2.0 * level), atol=1e-6)
     assert torch.allclose(solver_times(4, spacing="quadratic"), even.square(), atol=1e-6)
+
+
+def test_a_shift_moves_times_alike_wherever_the_way_begins() -> None:
+    whole = solver_times(40, shift=3.0)
+    # The same levels of noise are closer together near noise, not near the time of the start.
+    late = solver_times(10, float(whole[30]), shift=3.0)
+    assert torch.allclose(late, whole[30:], atol=1e-5)
+    assert torch.allclose(solver_times(4, 0.7, shift=3.0), torch.tensor([0.7, 0.7634, 0.8333, 0.9123, 1.0]), atol=1e-3)

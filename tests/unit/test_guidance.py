@@ -139,6 +139,20 @@ def test_a_projected_step_has_nothing_along_the_data(mel, path, name) -> None:
     assert torch.allclose(projected, across, atol=1e-2 * float(whole.abs().max()))
 
 
+@pytest.mark.parametrize("steps", [10, 20, 50])
+def test_both_ends_of_an_interval_are_within_it(mel, steps) -> None:
+    model = stage(mel, FLOW, "velocity")
+    said, null, x = condition(model, 1), model.null_condition(1), noise(1, 8)
+    times = torch.linspace(0.0, 1.0, steps + 1)
+    for low in range(1, 9):
+        interval = (low / 10, (low + 1) / 10)
+        guided = guided_field(model, said, null, GuidanceConfig(5.0, interval), VELOCITY)
+        with torch.no_grad():
+            for number in (low * steps // 10, (low + 1) * steps // 10):
+                time = times[number]
+                assert not torch.allclose(guided(x, time), model(x, time.expand(1), said)), (interval, float(time))
+
+
 @pytest.mark.parametrize(("name", "value"), [("rescale", -0.1), ("rescale", math.nan), ("parallel", 1.5)])
 def test_refused_shares(name, value) -> None:
     with pytest.raises(ValueError, match=f"guidance_{name}: expected 0 to 1"):

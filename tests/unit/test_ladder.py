@@ -11,9 +11,9 @@ from audio.dataset import AudioFolder, Clip
 from evaluation.intervals import Replicated, Units
 from evaluation.kernel import replicated_kernel_distance
 from evaluation.medians import median_ratio_interval
+from evaluation.paired_kernel import paired_kernel_distance
 from pipelines.ladder import spread
 from pipelines.ladder_attacks import measure_attacks
-from pipelines.ladder_distance import paired_kernel_distance
 from pipelines.ladder_measures import choose_floor
 from pipelines.ladder_verdict import judge_losses, losses
 

@@ -73,3 +73,13 @@ def test_unknown_names_and_endless_cosines_are_refused() -> None:
     with pytest.raises(ValueError, match="plateau"):
         rate_factor(5, ScheduleConfig("linear", warmup_steps=0), 10)  # type: ignore[arg-type]
     assert math.isclose(rate_factor(0, ScheduleConfig("constant", warmup_steps=4), 0), 0.25)
+
+
+def test_only_what_has_several_numbers_for_each_output_is_decayed() -> None:
+    convolution = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv1d(4, 6, 3))
+    norm = torch.nn.LayerNorm(6)
+    optimiser = build_optimiser([*convolution.parameters(), *norm.parameters()], OptimiserConfig(weight_decay=0.1))
+    decayed = {tuple(p.shape) for group in optimiser.param_groups if group["weight_decay"] for p in group["params"]}
+    free = {tuple(p.shape) for group in optimiser.param_groups if not group["weight_decay"] for p in group["params"]}
+    assert decayed == {(6, 4, 3)}
+    assert free == {(6, 1, 1), (6,)}

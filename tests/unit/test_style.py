@@ -72,6 +72,18 @@ def test_a_model_takes_a_style_on_every_path_and_none_at_strength_nought(mel) ->
         assert far[0] > far[1] > far[2]
 
 
+def test_solvers_that_ask_at_the_end_agree_with_those_that_do_not(mel) -> None:
+    model = stage(mel, FLOW, "velocity")
+    silence = model.spec.whiten(torch.tensor(model.spec.silence)[None, :, None])[0, :, 0]
+    style = Style(drawn(10, 5, channels=6) + 1.0, silence, 0.15)
+    noise = drawn(10, 1, rows=2, channels=6)
+    made = [
+        model.spec.whiten(model.sample(noise, condition(model, 2), sampler(1.0, solver, 64), style=style))
+        for solver in ("midpoint", "heun")
+    ]
+    assert float((made[0] - made[1]).abs().mean()) < 0.2 * float(made[0].std())
+
+
 @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
 def test_a_strength_is_a_share(strength) -> None:
     with pytest.raises(ValueError, match="style_strength: expected 0 to 1"):

@@ -41,6 +41,18 @@ def test_a_loop_has_no_place_where_it_is_cut(frames) -> None:
         assert torch.allclose(made, wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("frames", [3, 12, 20, 21, 47, 90])
+def test_no_piece_of_a_loop_is_longer_than_what_the_network_sees(frames) -> None:
+    seen = []
+
+    def field(latents: torch.Tensor, time: torch.Tensor, condition: Condition) -> torch.Tensor:
+        seen.append(latents.shape[-1])
+        return latents
+
+    looped_field(field, 20, 4)(drawn(1, frames), torch.full((1,), 0.4), rows(1))
+    assert max(seen) <= 20
+
+
 @pytest.mark.parametrize("turned", [0.0, 0.01, 0.5, 0.999])
 def test_pieces_cover_the_line_and_lie_inside_their_windows(turned) -> None:
     for frames in range(21, 120):
