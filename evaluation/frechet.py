@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from evaluation.embeddings import check_embeddings, heavy_tails
-from evaluation.intervals import Replicated, Units
+from evaluation.intervals import Replicated, Units, distinct
 
 FEWEST_CLIPS = 8
 LINE_SIZES = 6
@@ -90,15 +90,16 @@ def replicated_frechet_distance(made: Tensor, reference: Tensor, units: Units, s
     return units.replicate(distance, seed)[0]
 
 
-def frechet_distance_at_infinity(made: Tensor, reference: Tensor, seed: int = 0) -> float:
+def frechet_distance_at_infinity(made: Tensor, reference: Tensor, units: Units | None = None, seed: int = 0) -> float:
     """The Frechet distance that no number of clips inflates.
 
-    Both clouds are thinned alike, to several shares of their clips, without replacement; the line through the
-    distances over 1 / N is read at 0.
+    Both clouds are thinned alike, to several shares of their units, without replacement; the line through the
+    distances over 1 / N is read at 0. (Half of the clips of each recording would be nearly as many recordings.)
 
     Args:
         made: `(clips, numbers)`.
         reference: `(clips, numbers)`.
+        units: of either; every clip is one of its own when left out.
         seed: of the choice.
 
     Raises:
@@ -108,16 +109,18 @@ def frechet_distance_at_infinity(made: Tensor, reference: Tensor, seed: int = 0)
     fewest, numbers = min(len(made), len(reference)), made.shape[1]
     if fewest < 2 * numbers:
         raise ValueError(f"{fewest} clips are too few for {numbers} numbers a clip; {2 * numbers} are enough")
+    own = units or Units.separate(len(made), len(reference))
+    clouds = ((made, own.made, distinct(own.made)), (reference, own.reference, distinct(own.reference)))
     generator = torch.Generator().manual_seed(seed)
     # Evenly spread in 1 / N, the axis of the line.
     shares = 1.0 / torch.linspace(1.0, 2.0, LINE_SIZES, dtype=torch.float64)
     inverse, found = [], []
     for share in shares.tolist():
         for _ in range(1 if share == 1.0 else LINE_REPEATS):
-            parts = [
-                cloud[torch.randperm(len(cloud), generator=generator)[: round(share * len(cloud))]]
-                for cloud in (made, reference)
-            ]
+            parts = []
+            for cloud, of, names in clouds:
+                chosen = names[torch.randperm(len(names), generator=generator)[: round(share * len(names))]]
+                parts.append(cloud[torch.isin(of, chosen)])
             found.append(frechet_distance(Moments.of(parts[0]), Moments.of(parts[1])))
             inverse.append(1.0 / share)
     line = torch.stack([torch.ones(len(found), dtype=torch.float64), torch.tensor(inverse, dtype=torch.float64)], dim=1)

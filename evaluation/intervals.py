@@ -69,7 +69,8 @@ def share_interval(hits: Tensor, units: Tensor) -> Interval:
     """A share of clips, by Wilson's score interval.
 
     Clips of one unit resemble each other: the number of clips is lowered to the number of independent ones that would
-    give the same variance (Korn, Graubard, 1998).
+    give the same variance, and once more for how well a few units show it (Korn, Graubard, 1998). None from fewer than
+    eight units.
 
     Args:
         hits: 0 or 1 for each clip, `(clips,)`.
@@ -84,8 +85,12 @@ def share_interval(hits: Tensor, units: Tensor) -> Interval:
     effective = float(clips)
     if 0.0 < share < 1.0 and independent > 1:
         effective = share * (1.0 - share) / max(mean_error(hits.double(), units) ** 2, 1e-12)
+        quantile = 0.5 + LEVEL / 2.0
+        effective *= float(t.ppf(quantile, clips - 1) / t.ppf(quantile, independent - 1)) ** 2
     elif independent < clips:
         effective = float(independent)
+    if independent < FEWEST_UNITS:
+        return Interval(share, reason=f"{independent} independent units, {FEWEST_UNITS} are enough")
     low, high = wilson(share, min(effective, float(clips)))
     return Interval(share, low, high)
 

@@ -4,18 +4,23 @@
 
 Pairs of a clip with itself are left out (Gretton et al., "A Kernel Two-Sample Test", 2012, equation 3), so alike clouds
 measure 0 on average, and a little below it half of the time. Times 1,000. It leads every report.
+
+That equation is of clips that are drawn one by one. Clips of one recording resemble each other, and a clip resembles
+the real one whose caption it was made for: within a cloud such pairs would count as nearness of the cloud to itself,
+across clouds as nearness of the two. So pairs of one unit are left out, within and across, and each mean is over the
+rest.
 """
 
 import torch
 from torch import Tensor
 
 from evaluation.embeddings import BLOCK_ROWS, check_embeddings, heavy_tails, squared_distances
-from evaluation.intervals import FEWEST_UNITS, Replicated, Units, distinct
+from evaluation.intervals import FEWEST_UNITS, Replicated, Units
 
 KERNEL_SCALE = 1000.0
 # The median is taken over at most so many rows.
 MEDIAN_ROWS = 2000
-# More units than that are thrown together at random, so that their sums fit into 50 MB.
+# More units than that are thrown together at random, so that their sums fit into 150 MB.
 MOST_UNITS = 2500
 # More splits than elsewhere: here they cost next to nothing.
 KERNEL_SPLITS = 500
@@ -38,21 +43,23 @@ def kernel_bandwidth(reference: Tensor) -> float:
     return median
 
 
-def kernel_distance(made: Tensor, reference: Tensor, bandwidth: float | None = None) -> float:
+def kernel_distance(
+    made: Tensor, reference: Tensor, bandwidth: float | None = None, units: Units | None = None
+) -> float:
     """Unbiased squared maximum mean discrepancy, times 1,000.
 
     Args:
         made: `(clips, numbers)`.
         reference: `(clips, numbers)`; decides the bandwidth.
         bandwidth: of the kernel; the reference's median distance when left out.
+        units: of either; every clip is one of its own when left out.
 
     Raises:
         ValueError: what is no cloud.
     """
     check_embeddings(reference, made)
-    return _KernelSums(
-        made, reference, Units.separate(len(made), len(reference)).grouped(MOST_UNITS), bandwidth
-    ).value()
+    own = units or Units.separate(len(made), len(reference))
+    return _KernelSums(made, reference, own.grouped(MOST_UNITS), bandwidth).value()
 
 
 def replicated_kernel_distance(
@@ -86,7 +93,7 @@ class _KernelSums:
     Args:
         made: `(clips, numbers)`.
         reference: `(clips, numbers)`.
-        units: of either, not many.
+        units: of either, not many; where all clips of a cloud are one unit, each clip is taken for one of its own.
         bandwidth: of the kernel.
     """
 
@@ -94,36 +101,42 @@ class _KernelSums:
         width = bandwidth or kernel_bandwidth(reference)
         # A common shift changes no distance, and small numbers lose fewer digits.
         centre = reference.double().mean(dim=0)
-        self.names = [distinct(units.made), distinct(units.reference)]
-        places = [torch.searchsorted(*pair) for pair in zip(self.names, (units.made, units.reference), strict=True)]
-        clouds = [(made.double() - centre, places[0]), (reference.double() - centre, places[1])]
-        self.counts = [torch.bincount(place).double() for place in places]
-        self.own = [_unit_sums(cloud, cloud, width) for cloud in clouds]
-        self.across = _unit_sums(clouds[0], clouds[1], width)
+        units = units if units.count > 1 else Units.separate(len(made), len(reference)).grouped(MOST_UNITS)
+        self.total = units.total
+        clouds = [(made.double() - centre, units.made), (reference.double() - centre, units.reference)]
+        counts = [torch.bincount(own, minlength=self.total).double() for _, own in clouds]
+        pairs = ((0, 0, 1.0), (1, 1, 1.0), (0, 1, -2.0))
+        self.terms = [
+            (sign, counts[a], counts[b], _unit_sums(clouds[a], clouds[b], self.total, width)) for a, b, sign in pairs
+        ]
 
     def value(self) -> float:
         """The distance of all units."""
-        total = 1 + int(torch.cat(self.names).max())
-        return float(self.distances(torch.ones(1, total, dtype=torch.bool))[0])
+        return float(self.distances(torch.ones(1, self.total, dtype=torch.bool))[0])
 
     def distances(self, kept: Tensor) -> Tensor:
         """The distance of every choice of units `(choices, units)`, times 1,000."""
-        weights = [kept[:, names].double() for names in self.names]
-        sizes = [weight @ count for weight, count in zip(weights, self.counts, strict=True)]
-        result = -2.0 * ((weights[0] @ self.across) * weights[1]).sum(dim=1) / (sizes[0] * sizes[1])
-        for weight, sums, size in zip(weights, self.own, sizes, strict=True):
-            # A clip's kernel with itself is 1 and is left out.
-            result += (((weight @ sums) * weight).sum(dim=1) - size) / (size * (size - 1.0))
+        weights = kept.double()
+        result = torch.zeros(len(kept), dtype=torch.float64)
+        for sign, first, second, sums in self.terms:
+            number = (weights @ first) * (weights @ second) - weights @ (first * second)
+            result += sign * ((weights @ sums) * weights).sum(dim=1) / number
         return KERNEL_SCALE * result
 
 
-def _unit_sums(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], width: float) -> Tensor:
-    """Sum of the kernel between all clips of two units, `(units, units)`; clouds come with the units of their rows."""
-    rows, columns = (1 + int(units.max()) for _, units in (one, other))
-    sums = torch.zeros(rows, columns, dtype=torch.float64)
+def _unit_sums(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], total: int, width: float) -> Tensor:
+    """Sum of the kernel between all clips of two units, `(units, units)`, 0 for a unit with itself.
+
+    Args:
+        one: a cloud, and the units of its rows.
+        other: another, or the same.
+        total: units in all.
+        width: of the kernel.
+    """
+    sums = torch.zeros(total, total, dtype=torch.float64)
     for start in range(0, len(one[0]), BLOCK_ROWS):
         part = slice(start, start + BLOCK_ROWS)
         kernel = torch.exp(squared_distances(one[0][part], other[0]) / (-2.0 * width**2))
-        gathered = torch.zeros(len(kernel), columns, dtype=torch.float64).index_add(1, other[1], kernel)
+        gathered = torch.zeros(len(kernel), total, dtype=torch.float64).index_add(1, other[1], kernel)
         sums.index_add_(0, one[1][part], gathered)
-    return sums
+    return sums.fill_diagonal_(0.0)

@@ -8,6 +8,9 @@
 Distances are computed once, in blocks. Of each clip the nearest neighbours are kept, and of each pair across the
 clouds only those that could ever be in a ball: half samples then cost no distance at all, and memory grows with the
 number of clips, not with its square.
+
+Balls reach to clips of other units. Clips of one recording are near copies of each other, and balls that ended at them
+would be too small for any other draw of recordings.
 """
 
 from dataclasses import astuple, dataclass
@@ -19,8 +22,7 @@ from evaluation.embeddings import BLOCK_ROWS, check_embeddings, squared_distance
 from evaluation.intervals import Replicated, Units
 
 K = 5
-# Neighbours that are remembered: in half of the clips the fifth one is about the tenth, and beyond this one with a
-# probability of less than one in a million.
+# Neighbours that are remembered: in half of the clips the fifth one is about the tenth, and seldom beyond this one.
 REMEMBERED = 40
 # Halves are measured from so many times k clips a half: below, a ball holds half of its cloud.
 HALF_OF_ENOUGH = 2
@@ -67,19 +69,23 @@ class NeighbourGraph:
         made: `(clips, numbers)`.
         reference: `(clips, numbers)`; the four numbers are comparable only at equal numbers of clips.
         k: neighbours that a ball reaches.
+        units: of either; every clip is one of its own when left out, and where a clip has fewer than k of other units.
 
     Raises:
         ValueError: what is no cloud, or no more than k clips.
     """
 
-    def __init__(self, made: Tensor, reference: Tensor, k: int = K) -> None:
+    def __init__(self, made: Tensor, reference: Tensor, k: int = K, units: Units | None = None) -> None:
         check_embeddings(reference, made, fewest=k + 1)
         self.k = k
         # A common shift changes no distance, and small numbers lose fewer digits.
         centre = reference.double().mean(dim=0)
         made, reference = made.double() - centre, reference.double() - centre
         self.sizes = (len(made), len(reference))
-        self.own = [_nearest(cloud, max(k, REMEMBERED)) for cloud in (made, reference)]
+        alone = Units.separate(len(made), len(reference))
+        units = units if units and min(map(_fewest_others, (units.made, units.reference))) >= k else alone
+        clouds = ((made, units.made), (reference, units.reference))
+        self.own = [_nearest(cloud, own, max(k, REMEMBERED)) for cloud, own in clouds]
         self.balls_of_made = _near_pairs(made, reference, self.own[0][0][:, -1])
         self.balls_of_reference = _near_pairs(reference, made, self.own[1][0][:, -1])
 
@@ -129,14 +135,18 @@ def _different(rows: Tensor, size: int) -> int:
     return int(torch.bincount(rows, minlength=size).count_nonzero())
 
 
-def _nearest(cloud: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """Squared distances and rows of each clip's nearest neighbours in its own cloud, itself left out."""
-    number = min(number, len(cloud) - 1)
+def _fewest_others(units: Tensor) -> int:
+    """How many clips are of other units, for the clip that has fewest."""
+    return len(units) - int(torch.bincount(units).max())
+
+
+def _nearest(cloud: Tensor, units: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Squared distances and rows of each clip's nearest neighbours in its own cloud, its own unit left out."""
+    number = min(number, _fewest_others(units))
     values, indices = [], []
     for start in range(0, len(cloud), BLOCK_ROWS):
         distances = squared_distances(cloud[start : start + BLOCK_ROWS], cloud)
-        rows = torch.arange(len(distances))
-        distances[rows, start + rows] = torch.inf
+        distances[units[start : start + BLOCK_ROWS, None] == units] = torch.inf
         found = distances.topk(number, dim=1, largest=False)
         values.append(found.values)
         indices.append(found.indices)

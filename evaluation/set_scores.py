@@ -24,10 +24,10 @@ def kernel_score(made: Measurements, reference: Measurements, bandwidth: float, 
     name, clips = "kernel distance", min(len(made), len(reference))
     if clips < FEWEST_KERNEL:
         return too_few(name, clips, False, True, FEWEST_KERNEL)
-    if not replicate:
-        value = kernel_distance(made.embeddings, reference.embeddings, bandwidth)
-        return Score(name, Interval(value), False, clips, True)
     units = Units.named(made.units, reference.units)
+    if not replicate:
+        value = kernel_distance(made.embeddings, reference.embeddings, bandwidth, units)
+        return Score(name, Interval(value), False, clips, True)
     measured = replicated_kernel_distance(made.embeddings, reference.embeddings, units, bandwidth, seed)
     return replicated_score(name, measured, False, clips)
 
@@ -70,7 +70,7 @@ def frechet_scores(made: Measurements, reference: Measurements, seed: int, repli
         value = frechet_distance(Moments.of(first), Moments.of(second))
         plain = Score(name, Interval(value), False, clips, True)
     try:
-        line = frechet_distance_at_infinity(first, second, seed)
+        line = frechet_distance_at_infinity(first, second, Units.named(made.units, reference.units), seed)
     except ValueError as error:
         return [plain, Score("FAD-inf", None, False, clips, True, str(error))]
     reason = "the end of a line through dependent points: no honest interval is known"
@@ -83,11 +83,12 @@ def neighbour_scores(made: Measurements, reference: Measurements, seed: int, rep
     if clips < FEWEST_NEIGHBOURS:
         return [too_few(name, clips, True, True, FEWEST_NEIGHBOURS) for name in NEIGHBOUR_NAMES]
     first, second = (thinned(part, clips, seed) for part in (made, reference))
-    graph = NeighbourGraph(first.embeddings, second.embeddings)
+    units = Units.named(first.units, second.units)
+    graph = NeighbourGraph(first.embeddings, second.embeddings, units=units)
     if not replicate:
         whole = graph.neighbourhood()
         return [Score(name, Interval(getattr(whole, name)), True, clips, True) for name in NEIGHBOUR_NAMES]
-    found = graph.replicated(Units.named(first.units, second.units), seed)
+    found = graph.replicated(units, seed)
     return [
         replicated_score(name, found[name], True, clips, 0.0, np.inf if name == "density" else 1.0)
         for name in NEIGHBOUR_NAMES

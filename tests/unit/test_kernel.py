@@ -58,14 +58,50 @@ def test_halves_are_those_of_the_definition() -> None:
     """Also where units have several clips, and are in both clouds."""
     made, reference = cloud(40, 3, 1), cloud(30, 3, 2)
     units = Units(torch.arange(40) // 2, 10 + torch.arange(30) // 2)
+
+    def wanted_of(rows: Tensor, columns: Tensor) -> float:
+        return by_pairs(made[rows], reference[columns], units.made[rows], units.reference[columns], 1.5)
+
     found = replicated_kernel_distance(made, reference, units, 1.5, seed=7)
-    assert found.value == pytest.approx(by_definition(made, reference, 1.5), rel=1e-9)
+    everything = torch.ones(40, dtype=torch.bool), torch.ones(30, dtype=torch.bool)
+    assert found.value == pytest.approx(wanted_of(*everything), rel=1e-9)
     first = units.halves(500, seed=7)
     assert found.halves.shape == (500, 2)
     for row in (0, 499):
         for side, kept in enumerate((first[row], ~first[row])):
-            wanted = by_definition(made[kept[units.made]], reference[kept[units.reference]], 1.5)
+            wanted = wanted_of(kept[units.made], kept[units.reference])
             assert float(found.halves[row, side]) == pytest.approx(wanted, rel=1e-9)
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_alike_clouds_of_recordings_measure_nothing_on_average(paired: bool) -> None:
+    """Clips of a recording resemble each other, and each made clip its real one: neither is nearness of the clouds."""
+    found, without = [], []
+    for draw in range(60):
+        generator = torch.Generator().manual_seed(draw)
+        recordings = torch.randn(2, 20, 1, 3, generator=generator, dtype=torch.float64) * 0.7**0.5
+        recordings[1] = recordings[0] if paired else recordings[1]
+        clips = recordings + torch.randn(2, 20, 4, 3, generator=generator, dtype=torch.float64) * 0.3**0.5
+        made, reference = clips.flatten(1, 2)
+        own = torch.arange(80) // 4
+        units = Units(own, own if paired else 20 + own)
+        found.append(kernel_distance(made, reference, 2.0, units))
+        without.append(kernel_distance(made, reference, 2.0))
+    values, plain = torch.tensor(found), torch.tensor(without)
+    error = float(values.std()) / len(values) ** 0.5
+    assert abs(float(values.mean())) < 3.0 * error
+    assert abs(float(plain.mean())) > 3.0 * error
+
+
+def by_pairs(made: Tensor, reference: Tensor, of_made: Tensor, of_reference: Tensor, width: float) -> float:
+    """Means over pairs of different units, one by one."""
+
+    def mean(one: Tensor, other: Tensor, of_one: Tensor, of_other: Tensor) -> float:
+        kernel = torch.exp(torch.cdist(one, other).square() / (-2.0 * width**2))
+        return float(kernel[of_one[:, None] != of_other].mean())
+
+    own = mean(made, made, of_made, of_made) + mean(reference, reference, of_reference, of_reference)
+    return 1000.0 * (own - 2.0 * mean(made, reference, of_made, of_reference))
 
 
 def test_identical_clouds_measure_less_than_nothing() -> None:

@@ -34,7 +34,7 @@ def test_a_perfect_copy_is_at_zero_where_the_unpaired_estimator_is_far_below():
     real = cloud(100)
     units = torch.arange(100)
     assert paired_kernel_distance(real, real, units, WIDTH).value == pytest.approx(0.0, abs=1e-9)
-    assert replicated_kernel_distance(real, real, Units(units, units), WIDTH).value < -5.0
+    assert replicated_kernel_distance(real, real, Units.separate(100, 100), WIDTH).value < -5.0
 
 
 def test_the_distance_is_its_definition_summed_by_hand():

@@ -113,3 +113,18 @@ def test_too_few() -> None:
     one = Units(torch.zeros(50, dtype=torch.long), torch.ones(50, dtype=torch.long))
     lone = NeighbourGraph(cloud(50, 3, 1), cloud(50, 3, 2)).replicated(one)["recall"].interval()
     assert lone.reason == "1 independent units, 8 are enough"
+
+
+def test_balls_reach_to_clips_of_other_recordings() -> None:
+    """Four near copies of each recording: their balls would hold no other recording."""
+    generator = torch.Generator().manual_seed(1)
+    clouds = torch.randn(2, 60, 1, 2, generator=generator, dtype=torch.float64).expand(-1, -1, 8, -1)
+    made, reference = (clouds + 1e-3 * torch.randn(2, 60, 8, 2, generator=generator, dtype=torch.float64)).flatten(1, 2)
+    own = torch.arange(480) // 8
+    apart = NeighbourGraph(made, reference, units=Units(own, 60 + own)).neighbourhood()
+    alike = NeighbourGraph(made, reference).neighbourhood()
+    assert max(alike.recall, alike.precision, alike.coverage) < 0.1
+    assert min(apart.recall, apart.precision) > 0.4
+    # Where all clips are of one recording, there are no others to reach to.
+    one = Units(torch.zeros(480, dtype=torch.long), torch.ones(480, dtype=torch.long))
+    assert NeighbourGraph(made, reference, units=one).neighbourhood() == alike
