@@ -41,7 +41,7 @@ def stft_magnitude(waveform: Tensor, n_fft: int, hop_length: int) -> Tensor:
 
 
 def spectral_convergence(estimate: Tensor, target: Tensor, n_fft: int = 1024, hop_length: int = 256) -> Tensor:
-    """Frobenius norm of the magnitude difference over that of the target (Parallel WaveGAN, equation 5).
+    """Frobenius norm of the magnitude difference over that of the target (Parallel WaveGAN, equation 4).
 
     Args:
         estimate: `(batch, samples)`.

@@ -138,7 +138,7 @@ def measured(made: Tensor, reference: Tensor, units: Units, neighbours: bool = T
         "diversity": spread[0],
         "level error": level[0],
     }
-    return found | NeighbourGraph(made, reference).replicated(units) if neighbours else found
+    return found | NeighbourGraph(made, reference, units=units).replicated(units) if neighbours else found
 
 
 def simulate_shares(clips: int, repeats: int, seed: int = 0) -> dict[str, tuple[Tally, float]]:
