@@ -5,8 +5,8 @@ from fractions import Fraction
 from audio.files import resample
 from audio.measures import Waveform
 
-# Speeds are fractions of small numbers, quick to resample by: whole semitones up to an octave within two hundredths of a
-# semitone, others within 0.14.
+# Speeds are fractions of small numbers, quick to resample by: whole semitones up to an octave within two hundredths of
+# one, others within 0.14.
 LARGEST = 64
 MOST_SEMITONES = 24.0
 

@@ -121,6 +121,10 @@ class Held:
 
         return held
 
+    def released(self, before: Tensor, now: Tensor) -> Tensor:
+        """`(batch, 1, latent_frames)`, True where a frame is let go between two times."""
+        return self._now(before) & ~self._now(now)
+
     def _now(self, time: Tensor) -> Tensor:
         """`(batch, 1, latent_frames)`, True where a frame is held at a time."""
         # Solvers ask at time 1 too.
@@ -182,11 +186,21 @@ def integrate(
         return data_and_noise(field(x, time), x, time, path, prediction.name)
 
     estimates = held.denoiser(denoiser) if held else denoiser
-    if solver in ("ddim", "dpmpp_2m"):
-        return (ddim if solver == "ddim" else dpmpp_2m)(estimates, noise, times, path, on_step)
+    if solver == "ddim":
+        return ddim(estimates, noise, times, path, on_step)
+    if solver == "dpmpp_2m":
+        return dpmpp_2m(estimates, noise, times, path, on_step, partial(_jumped, config.guidance, held))
     run = ancestral if solver == "ancestral" else partial(stochastic, eta=config.eta)
     made: Tensor = run(estimates, noise, times, path, row_noise(noise, valid_frames), on_step=on_step)
     return made
+
+
+def _jumped(guidance: GuidanceConfig, held: Held | None, before: Tensor, now: Tensor) -> Tensor:
+    """Where a field is another one than a step before: frames are let go, or guidance begins or ends."""
+    first, last = guidance.interval
+    crossed = (first <= float(before) <= last) != (first <= float(now) <= last)
+    everywhere = torch.tensor(crossed, device=before.device)
+    return everywhere if held is None else everywhere.to(held.kept.device) | held.released(before, now)
 
 
 def check_shapes(

@@ -199,9 +199,27 @@ def stochastic(
 
 
 def dpmpp_2m(
-    denoiser: Denoiser, noise: Tensor, times: Tensor, path: PathConfig, on_step: OnStep | None = None
+    denoiser: Denoiser,
+    noise: Tensor,
+    times: Tensor,
+    path: PathConfig,
+    on_step: OnStep | None = None,
+    jumped: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """Deterministic, second order, one forward a step; its first and last steps are DDIM's. Arguments as in `ddim`."""
+    """Deterministic, second order, one forward a step; its first and last steps are DDIM's.
+
+    Args:
+        denoiser: the estimates.
+        noise: x at the first time.
+        times: rising, `(solver_steps + 1,)`.
+        path: of the data.
+        on_step: told after each step.
+        jumped: where the data estimate is another one at the second time than at the first, as booleans that fit x:
+            nothing is extrapolated across such a jump.
+
+    Returns:
+        x at the last time.
+    """
     alpha, sigma = _coefficients(path, times)
     # Half the log-SNR; infinite at the ends of a flow, where no step is extrapolated.
     place = [math.log(a / s) if a > 0.0 and s > 0.0 else math.inf for a, s in zip(alpha, sigma, strict=True)]
@@ -212,6 +230,8 @@ def dpmpp_2m(
         if before is not None and all(map(math.isfinite, place[index - 1 : index + 2])):
             ratio = (place[index + 1] - place[index]) / (place[index] - place[index - 1])
             goal = data + 0.5 * ratio * (data - before)
+            if jumped is not None:
+                goal = torch.where(jumped(times[index - 1], times[index]), data, goal)
             # The noise that leads from x to the extrapolated data.
             own_noise = (x - alpha[index] * goal) / sigma[index]
         x = alpha[index + 1] * goal + sigma[index + 1] * own_noise

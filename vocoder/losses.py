@@ -5,8 +5,8 @@
     least squares:  D: mean (D(real) - 1)^2 + mean D(fake)^2,                 G: mean (D(fake) - 1)^2
     matching:       mean over layers of mean |features(real) - features(fake)|
 
-Averages, not sums, over discriminators and layers, so that a weight means the same for any number of them. (The hinge of
-the discriminator after Lim, Ye, "Geometric GAN", 2017, that of the generator, which lets go of what is believed, after
+Averages, not sums, over discriminators and layers, so that a weight means the same for any number of them. (The
+discriminator's hinge after Lim, Ye, "Geometric GAN", 2017, the generator's, which lets go of what is believed, after
 Zeghidour et al., "SoundStream", 2021; Mao et al., "Least squares generative adversarial networks", ICCV 2017, equation
 9; feature matching as in Kumar et al., "MelGAN", NeurIPS 2019, equation 3.)
 """
