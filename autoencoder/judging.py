@@ -93,12 +93,19 @@ def judge(network: MelVAE, clips: Sequence[Clip]) -> Judgement:
 
 @torch.inference_mode()
 def decoded(network: MelVAE, clips: Iterable[Clip]) -> Iterator[tuple[Clip, LogMel, LogMel, Posterior]]:
-    """Clip, log-mel, log-mel decoded from the posterior mean, posterior; clips too short for the mel are left out."""
-    front_end = LogMelSpectrogram(network.mel)
+    """Clip, log-mel, log-mel decoded from the posterior mean, posterior; clips too short for the mel are left out.
+
+    Where the network has a lead, clips are decoded behind it, as where sound is made, and held against the log-mel of
+    the clip after as much silence.
+    """
+    front_end, ahead = LogMelSpectrogram(network.mel), network.lead_samples
+    lead = ahead // network.mel.hop_length
     for clip in clips:
         samples, _ = read_audio(clip.path, network.mel.sample_rate, seconds=LONGEST_SECONDS)
         if len(samples) < network.mel.minimum_samples:
             continue
-        log_mel = front_end(torch.from_numpy(samples)[None])
-        estimate, posterior = network(log_mel)
-        yield clip, log_mel[0].numpy(), estimate[0].numpy(), posterior
+        waveform = torch.from_numpy(samples)[None]
+        target = front_end(torch.nn.functional.pad(waveform, (ahead, 0)))[..., lead:]
+        posterior = network.encode(front_end(waveform))
+        estimate = network.decode(network.led(posterior.mean))[..., lead : lead + target.shape[-1]]
+        yield clip, target[0].numpy(), estimate[0].numpy(), posterior
