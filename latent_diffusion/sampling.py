@@ -23,6 +23,7 @@ from audio.latents import LatentSpec
 from latent_diffusion.flow import data_and_noise, target
 from latent_diffusion.guidance import GuidanceConfig, Prediction
 from latent_diffusion.paths import alpha_sigma
+from latent_diffusion.row_noise import row_noise
 from latent_diffusion.solvers import (
     DEFAULT_SOLVER_STEPS,
     Denoiser,
@@ -36,7 +37,6 @@ from latent_diffusion.solvers import (
     euler,
     heun,
     midpoint,
-    row_noise,
     solver_times,
     stochastic,
 )

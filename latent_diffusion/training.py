@@ -227,8 +227,7 @@ class LatentDiffusionTraining(StageTraining):
         """Whitened latents for the captions, lengths and noise of a validation batch."""
         condition = self.model.conditioner(self._inputs(batch))
         sampler = SamplerConfig(solver_steps=solver_steps, guidance=GuidanceConfig(PREVIEW_GUIDANCE))
-        # What is not said differs from what is in the words alone, not in what follows.
-        negative = self.model.null_condition(len(condition)).followed_by(batch["after"])
+        negative = self.model.null_condition(len(condition)).followed_by(batch["after"])  # only words differ
         made = self.model.sample(batch["noise"], condition, sampler, batch["valid_frames"], negative=negative)
         return self.model.spec.whiten(made)
 

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from latent_diffusion.solvers import ancestral, ddim, euler, heun, midpoint, row_noise, solver_times
+from latent_diffusion.row_noise import row_noise
+from latent_diffusion.solvers import ancestral, ddim, euler, heun, midpoint, solver_times
 from tests.diffusion_doubles import COSINE, FLOW, LINEAR, GaussianData, IdealDenoiser
 
 FLOW_SOLVERS = {"euler": euler, "midpoint": midpoint, "heun": heun}

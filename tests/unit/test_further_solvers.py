@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from latent_diffusion.guidance import Prediction
+from latent_diffusion.row_noise import row_noise
 from latent_diffusion.sampling import Held, SamplerConfig, integrate
 from latent_diffusion.solvers import (
     adaptive,
@@ -11,7 +12,6 @@ from latent_diffusion.solvers import (
     ddim,
     dpmpp_2m,
     euler,
-    row_noise,
     solver_times,
     stochastic,
 )
