@@ -43,6 +43,11 @@ def decoded(
     return made.float().cpu()
 
 
+def decoded_mels(autoencoder: MelVAE, latents: Tensor) -> Tensor:
+    """Log-mels `(clips, n_mels, frames)` of raw latents, nothing below the floor, float32, on the CPU."""
+    return autoencoder.decode(latents).float().clamp(min=autoencoder.mel.log_mel_floor).cpu()
+
+
 def decode_clip(
     latents: Tensor, autoencoder: MelVAE, vocode: Callable[[Tensor], Tensor], precision: torch.dtype
 ) -> Tensor:

@@ -5,8 +5,7 @@ prompts    weighted sum of what the model says to each
 recordings straight line between their latents, then a variation of strength `strength`
 
 A model does not go evenly along such a way: a kick stays a kick for long, and is a bell all at once. So places are
-chosen where the sound has gone equally far, by the latents of clips at other places (each channel weighing what it
-moves in the mel), and chosen again from those.
+chosen where the sound has gone equally far, by the log-mels of clips at other places, and chosen again from those.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -71,12 +70,12 @@ def job_noise(job: Job, settings: Mapping[str, Any], channels: int, frames: int)
 
 
 @torch.inference_mode()
-def evened(jobs: Sequence[Job], latents: Callable[[Sequence[Job]], Tensor], batch_clips: int) -> list[Job]:
+def evened(jobs: Sequence[Job], log_mels: Callable[[Sequence[Job]], Tensor], batch_clips: int) -> list[Job]:
     """The jobs of a morph at places between which the sound goes equally far.
 
     Args:
         jobs: in the order of their places, evenly placed.
-        latents: makes them: `(jobs, channels, latent_frames)`.
+        log_mels: makes them: `(jobs, n_mels, frames)`.
         batch_clips: so many at once.
     """
     known: dict[float, Tensor] = {}
@@ -85,7 +84,7 @@ def evened(jobs: Sequence[Job], latents: Callable[[Sequence[Job]], Tensor], batc
         new = [job for job in jobs if job.place not in known]
         for start in range(0, len(new), batch_clips):
             some = new[start : start + batch_clips]
-            known |= {job.place: one for job, one in zip(some, latents(some), strict=True)}
+            known |= {job.place: one for job, one in zip(some, log_mels(some), strict=True)}
         steps = step_lengths([known[job.place] for job in jobs])
         roughness = float(steps.max() / max(float(np.median(steps)), 1e-9))
         if roughness < fewest:
@@ -98,9 +97,9 @@ def evened(jobs: Sequence[Job], latents: Callable[[Sequence[Job]], Tensor], batc
     return best
 
 
-def step_lengths(latents: Sequence[Tensor]) -> NDArray[np.float64]:
+def step_lengths(log_mels: Sequence[Tensor]) -> NDArray[np.float64]:
     """Mean absolute difference of each to the next."""
-    return np.array([float((one - other).abs().mean()) for one, other in pairwise(latents)])
+    return np.array([float((one - other).abs().mean()) for one, other in pairwise(log_mels)])
 
 
 def even_places(places: Sequence[float], steps: NDArray[np.float64], count: int) -> list[float]:

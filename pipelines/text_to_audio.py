@@ -22,7 +22,7 @@ from pipelines.bundle import Bundle, Defaults
 from pipelines.canvas import Canvas, open_canvas
 from pipelines.compatibility import check_latents, check_vocoder
 from pipelines.conditions import conditions_of
-from pipelines.decoding import decoded, decoded_rows
+from pipelines.decoding import decoded, decoded_mels, decoded_rows
 from pipelines.looping import loop_seconds
 from pipelines.morphing import evened, job_noise
 from pipelines.ranking import best_rows, evidence
@@ -177,10 +177,8 @@ class TextToAudioPipeline:
         jobs = jobs_of(request, settings)
         canvas = self.canvas(settings)
         if settings["morph_clips"]:
-            heard, white = torch.tensor(self.diffusion.spec.gains or 1.0)[..., None], self.diffusion.spec.whiten
-            jobs = evened(
-                jobs, lambda some: heard * white(self.latents(some, settings, None, canvas)).cpu(), BATCH_CLIPS
-            )
+            mels = partial(decoded_mels, self.autoencoder)
+            jobs = evened(jobs, lambda some: mels(self.latents(some, settings, None, canvas)), BATCH_CLIPS)
         parts = [jobs[start : start + BATCH_CLIPS] for start in range(0, len(jobs), BATCH_CLIPS)]
         latents = [self.latents(part, settings, on_step, canvas) for part in parts]
         rows: Sequence[int] = range(len(jobs))

@@ -72,11 +72,15 @@ def test_a_label_says_what_words_leave_open(pipeline) -> None:
 
 def test_a_pitch_is_the_note_that_is_heard(pipeline, ears) -> None:
     crepe = load_pitch_estimator()
-    for note, midi in (("C4", 60.0), ("F#4", 66.0), ("A4", 69.0)):
-        clips = sounds(pipeline, "an organ", "a flute", "a clarinet", pitch=note)
-        heard = [crepe.midi(clip, pipeline.sample_rate).midi for clip in clips]
-        near = [one is not None and abs(cents(one, midi)) <= 50.0 for one in heard]
-        assert sum(near) >= 2, (note, heard)
+    hits, far = [], []
+    # All twelve: some are in no recording of these instruments, and are learnt from transposed ones.
+    for midi in range(60, 72):
+        for clip in sounds(pipeline, "an organ", "a flute", "a clarinet", pitch=float(midi)):
+            heard = crepe.midi(clip, pipeline.sample_rate).midi
+            hits.append(heard is not None and abs(cents(heard, midi)) <= 50.0)
+            far.append(heard is not None and abs(cents(heard, midi)) > 250.0)
+    assert sum(hits) >= 0.7 * len(hits)
+    assert sum(far) <= 2
 
 
 def test_a_row_of_a_table_is_as_loud_and_as_long_as_it_says(pipeline, tmp_path: Path) -> None:
