@@ -67,6 +67,10 @@ class GuidanceConfig:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"guidance_{name}: expected 0 to 1, got {getattr(self, name)}")
 
+    def acts_at(self, time: Tensor) -> bool:
+        """Whether a time is within the interval; times are float32, and its ends are within it."""
+        return self.interval[0] - EDGE <= float(time) <= self.interval[1] + EDGE
+
 
 @dataclass(frozen=True)
 class Mixture:
@@ -125,8 +129,7 @@ def guided_field(
         return plain
 
     def guided(latents: Tensor, time: Tensor) -> Tensor:
-        # Times are float32: an end of the interval is still within it.
-        if not guidance.interval[0] - EDGE <= float(time) <= guidance.interval[1] + EDGE:
+        if not guidance.acts_at(time):
             return plain(latents, time)
         *wanted, without = _together(field, latents, time, (*mixture.parts, negative))
         with_condition = _mixed(wanted, mixture)

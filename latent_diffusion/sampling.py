@@ -197,9 +197,7 @@ def integrate(
 
 def _jumped(guidance: GuidanceConfig, held: Held | None, before: Tensor, now: Tensor) -> Tensor:
     """Where a field is another one than a step before: frames are let go, or guidance begins or ends."""
-    first, last = guidance.interval
-    crossed = (first <= float(before) <= last) != (first <= float(now) <= last)
-    everywhere = torch.tensor(crossed, device=before.device)
+    everywhere = torch.tensor(guidance.acts_at(before) != guidance.acts_at(now), device=before.device)
     return everywhere if held is None else everywhere.to(held.kept.device) | held.released(before, now)
 
 
