@@ -11,6 +11,7 @@ from latent_diffusion.conditioning import Condition
 from latent_diffusion.guidance import Mixture
 from latent_diffusion.model import LatentDiffusion
 from pipelines.request import Job
+from pipelines.shaping import finished_as_asked
 
 
 def conditions_of(
@@ -34,7 +35,7 @@ def conditions_of(
         numbers = [
             {
                 **named_numbers(diffusion, prompt),
-                **job.numbers,
+                **told_numbers(diffusion, job, settings),
                 "seconds": max(shortest, min(job.seconds, diffusion.max_seconds)),
             }
             for prompt, job in zip(prompts, jobs, strict=True)
@@ -89,3 +90,16 @@ def named_numbers(diffusion: LatentDiffusion, prompt: str) -> dict[str, float]:
     pitch = named_pitch(prompt)
     low, high = diffusion.config.conditioning.number_ranges.get("pitch", (0.0, -1.0))
     return {"pitch": pitch} if pitch is not None and low <= pitch <= high else {}
+
+
+def told_numbers(diffusion: LatentDiffusion, job: Job, settings: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a job that the model is told: all but a level that a gain gives afterwards.
+
+    Guidance would press that one further than asked, down to where the mels hear nothing (ADR 23).
+
+    Raises:
+        ValueError: a number out of range, whether it is told or not.
+    """
+    diffusion.config.conditioning.number_row(job.numbers)
+    untold = ("loudness",) if finished_as_asked(settings) else ()
+    return {name: number for name, number in job.numbers.items() if name not in untold}

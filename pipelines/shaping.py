@@ -9,16 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audio.intonation import tune
 from audio.measures import loudness_db
 from audio.tilting import tilt_toward, tilted
 from pipelines.request import AudioOutput, Job
 from pipelines.stereo import mono_of, widen
+from pipelines.tuning import note_of
 
 PEAK_LIMIT = 0.99
 FADE_SECONDS = 0.01
-MOST_GAIN_DB = 20.0
+# More would lift what hiss a clip has.
+MOST_LIFT_DB = 30.0
 # An octave: more would lift hiss where a sound has nothing.
 MOST_TILT_DB = 6.0
+# Longer sounds are not played faster or slower: they would end seconds early.
+LONGEST_TUNED_SECONDS = 10.0
 
 
 def clip_noise(seed: int, index: int, channels: int, frames: int) -> Tensor:
@@ -39,19 +44,23 @@ def finish(
     stereo: float = 0.0,
     asked: Sequence[Mapping[str, float]] = (),
 ) -> tuple[Tensor, tuple[bool, ...]]:
-    """Give the clips the brightness, width and level that were asked for, guard the peak and end in a short fade.
+    """Give the clips the note, brightness, width and level that were asked for, guard the peak and end in a short fade.
 
     Args:
         waveforms: `(clips, samples)`, which are changed.
         sample_rate: in Hz.
         fade_out: a loop has no end to fade.
         stereo: width of two channels; 0 is one.
-        asked: of each clip, `brightness` in Hz and `loudness` in dBFS of its loudest 50 ms, where it is not as it came.
+        asked: of each clip, `note` as a MIDI number, `brightness` in Hz and `loudness` in dBFS of its loudest 50 ms,
+            where it is not as it came.
 
     Returns:
         the clips, `(clips, samples)` or `(clips, 2, samples)`, and for each whether its level was lowered.
     """
     for waveform, numbers in zip(waveforms, asked, strict=bool(asked)):
+        # A loop that were played faster would not close.
+        if "note" in numbers and fade_out and len(waveform) <= LONGEST_TUNED_SECONDS * sample_rate:
+            tune(waveform.numpy(), sample_rate, numbers["note"])
         if "brightness" in numbers:
             colour(waveform, sample_rate, numbers["brightness"], circular=not fade_out)
     if stereo:
@@ -72,7 +81,7 @@ def finish(
 
 
 def level_gain(waveform: Tensor, sample_rate: int, wanted: float) -> float:
-    """What brings a clip to a level, by 20 dB at most: the model comes close, and guidance presses further than asked.
+    """What brings a clip to a level, which the transformer is not told (ADR 23); up by 30 dB at most.
 
     Args:
         waveform: `(samples,)` or `(2, samples)`.
@@ -80,7 +89,7 @@ def level_gain(waveform: Tensor, sample_rate: int, wanted: float) -> float:
         wanted: dBFS of its loudest 50 ms.
     """
     level = loudness_db(np.asarray(mono_of(waveform).numpy(), dtype=np.float32), sample_rate)
-    return float(10.0 ** (max(-MOST_GAIN_DB, min(MOST_GAIN_DB, wanted - level)) / 20.0))
+    return float(10.0 ** (min(MOST_LIFT_DB, wanted - level) / 20.0))
 
 
 def colour(waveform: Tensor, sample_rate: int, wanted: float, circular: bool) -> None:
@@ -96,9 +105,21 @@ def colour(waveform: Tensor, sample_rate: int, wanted: float, circular: bool) ->
     tilted(own, sample_rate, tilt_toward(own, sample_rate, wanted, MOST_TILT_DB), circular, in_place=True)
 
 
+def finished_as_asked(settings: Mapping[str, Any]) -> bool:
+    """Whether finished clips are given the note, the level and the brightness that were asked for.
+
+    Not where a source is worked on, for what is kept of it stays as it is; nor in a stream, whose loudest moment nobody
+    knows before it is made.
+    """
+    return settings.get("edit") is None and not settings.get("stream")
+
+
 def asked_of(settings: Mapping[str, Any], jobs: Sequence[Job]) -> list[Mapping[str, float]]:
-    """Of each clip; none where a source is worked on, for what is kept of it stays as it is."""
-    return [{} if settings["edit"] is not None else job.numbers for job in jobs]
+    """Of each clip."""
+    if not finished_as_asked(settings):
+        return [{} for _ in jobs]
+    notes = [note_of(job) for job in jobs]
+    return [{**job.numbers, **({} if note is None else {"note": note})} for job, note in zip(jobs, notes, strict=True)]
 
 
 def clip_of(

@@ -39,6 +39,17 @@ def test_a_clip_is_as_loud_as_it_is_asked_to_be(pipeline) -> None:
     assert float(loud.waveforms.abs().max()) <= 0.9901
 
 
+def test_a_level_changes_nothing_but_the_level(pipeline) -> None:
+    # The transformer is not told it: told to be faint, it went on down to the noise of the mels.
+    own, faint = sounds(pipeline, "a recorder, C5")[0], sounds(pipeline, "a recorder, C5", loudness=-36.0)[0]
+    gain = float(np.abs(faint).max() / np.abs(own).max())
+    assert gain < 0.3
+    assert np.allclose(faint, gain * own, atol=1e-5)
+    # What is not told is checked all the same.
+    with pytest.raises(ValueError, match="loudness: expected"):
+        sounds(pipeline, "a recorder, C5", loudness=20.0)
+
+
 def test_a_brighter_clip_is_brighter(pipeline) -> None:
     found = []
     for asked in (400.0, 1500.0, 5000.0):
