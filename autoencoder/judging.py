@@ -13,7 +13,7 @@ from rich.progress import track
 
 from audio.dataset import Clip
 from audio.files import read_audio
-from audio.mel import LogMelSpectrogram
+from audio.mel import LogMelSpectrogram, MelConfig
 from autoencoder.latent_card import LatentCard, LatentStatistics
 from autoencoder.mel_bands import BandErrors
 from autoencoder.model import MelVAE, Posterior
@@ -79,7 +79,7 @@ def judge(network: MelVAE, clips: Sequence[Clip]) -> Judgement:
         statistics.add(posterior.mean[0].numpy(), variance[0].numpy(), posterior.kl()[0].numpy())
         ranked.append((errors.add(clip.family or "all", estimate, target), clip))
     if not ranked:
-        raise ValueError(f"audio: all {len(clips)} clips hold less than the {mel.minimum_samples} samples of a mel")
+        raise all_too_short(len(clips), mel)
     ranked.sort(key=lambda pair: (pair[0], str(pair[1].path)))
     return Judgement(
         card=statistics.card(),
@@ -89,6 +89,11 @@ def judge(network: MelVAE, clips: Sequence[Clip]) -> Judgement:
         cut=sum(clip.seconds > LONGEST_SECONDS for clip in clips),
         reach=Reach.of(network),
     )
+
+
+def all_too_short(clips: int, mel: MelConfig) -> ValueError:
+    """What to raise where no clip is left."""
+    return ValueError(f"audio: all {clips} clips hold less than the {mel.minimum_samples} samples of a mel")
 
 
 @torch.inference_mode()

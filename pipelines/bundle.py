@@ -35,6 +35,7 @@ class Defaults:
         guidance_interval: first and last time at which it acts, from 0 (noise) to 1 (data).
         solver: of the generating equation.
         solver_steps: of the solver.
+        variety: how far clips of the same words may lie apart, 0 to 1 (ADR 28).
     """
 
     seconds: float = 1.0
@@ -43,6 +44,7 @@ class Defaults:
     solver: str = "euler"
     solver_steps: int = 32
     guidance_interval: tuple[float, float] = (0.0, 1.0)
+    variety: float = 0.0
 
     def __post_init__(self) -> None:
         """A page of JSON has lists where Python has tuples."""

@@ -10,6 +10,7 @@ from audio.notes import named_pitch
 from latent_diffusion.conditioning import Condition
 from latent_diffusion.guidance import Mixture
 from latent_diffusion.model import LatentDiffusion
+from pipelines.morphing import job_meaning
 from pipelines.request import Job
 from pipelines.shaping import finished_as_asked
 
@@ -28,6 +29,8 @@ def conditions_of(
     Raises:
         ValueError: an unknown label or a number out of range.
     """
+    width = diffusion.config.conditioning.text_width
+    meant = torch.stack([job_meaning(job, settings, width) for job in jobs]) if settings["variety"] else None
 
     def said(prompts: Sequence[str]) -> Condition:
         # A source may be shorter than anything that was trained on.
@@ -40,7 +43,7 @@ def conditions_of(
             }
             for prompt, job in zip(prompts, jobs, strict=True)
         ]
-        return diffusion.encode_conditions(prompts, [job.label for job in jobs], numbers)
+        return diffusion.encode_conditions(prompts, [job.label for job in jobs], numbers, meant)
 
     unwanted = settings.get("negative_prompt")
     negative = (

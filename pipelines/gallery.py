@@ -109,6 +109,12 @@ class Gallery:
             yield prompt, self.one(prompt, seconds=0.8)
             yield "--best_of 8", self.one(prompt, seconds=0.8, best_of=8)
 
+    def variety(self) -> Iterator[Sound]:
+        """Three clips of the same words, closer together and farther apart."""
+        for value in (0.0, 0.4, 0.8):
+            for number, clip in enumerate(self.made("a tight acoustic snare", seconds=0.5, num_clips=3, variety=value)):
+                yield f"--variety {value:g}, {number + 1} of 3", clip
+
     def style(self) -> Iterator[Sound]:
         """A prompt drawn towards the recording."""
         yield "the recording", self.real()
@@ -163,6 +169,7 @@ MODES: dict[str, Callable[[Gallery], Iterator[Sound]]] = {
     "glide": Gallery.glide,
     "numbers": Gallery.numbers,
     "best_of": Gallery.best_of,
+    "variety": Gallery.variety,
     "style": Gallery.style,
     "loop": Gallery.loop,
     "morph": Gallery.morph,
@@ -189,8 +196,8 @@ def gallery(
         out: folder to write into.
         prompt: what the recording could be called.
         model: folder of a bundle; the bundled model when left out.
-        modes: strength, mask, extend, prompts, glide, numbers, best_of, style, loop, morph, long, stereo, steering; all
-            when left out.
+        modes: strength, mask, extend, prompts, glide, numbers, best_of, variety, style, loop, morph, long, stereo,
+            steering; all when left out.
         sounds: write the sounds too.
         seed: of everything.
         solver_steps: of the solver; from the bundle when left out.

@@ -47,6 +47,7 @@ def generate(
     seconds: float | None = None,
     num_clips: int = 1,
     best_of: int = 1,
+    variety: float | None = None,
     seed: int | None = None,
     guidance_scale: float | None = None,
     guidance_interval: str | None = None,
@@ -103,6 +104,7 @@ def generate(
             trained on is made window by window.
         num_clips: clips of each prompt.
         best_of: make so many for each clip that is asked for, and keep those that fit their prompt best.
+        variety: how far clips of the same words may lie apart, 0 to 1; from the bundle when left out.
         seed: clip i of seed K is always the same clip; random, recorded and printed when left out.
         guidance_scale: how strongly the prompt is followed; 1 is off.
         guidance_interval: from when to when the prompt is pressed, as 0.1:0.8; 0 is noise, 1 the finished sound.

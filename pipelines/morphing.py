@@ -21,7 +21,7 @@ from torch import Tensor
 
 from audio.files import AUDIO_SUFFIXES
 from pipelines.request import Job
-from pipelines.shaping import clip_noise
+from pipelines.shaping import clip_noise, named_generator
 
 # Times that places are chosen anew, and the longest step over the median one at which they are good enough.
 ROUNDS, EVEN_ENOUGH = 4, 1.5
@@ -67,6 +67,21 @@ def job_noise(job: Job, settings: Mapping[str, Any], channels: int, frames: int)
     if settings["to_seed"] is None:
         return own
     return great_circle(own, clip_noise(settings["to_seed"], job.index, channels, frames), job.place)
+
+
+def job_meaning(job: Job, settings: Mapping[str, Any], width: int) -> Tensor:
+    """What is added to the words of a clip, `(width,)`, so that the same words mean something else in each.
+
+    A point on the sphere that its seed chooses, times the variety that is asked for; between two seeds one between.
+    """
+
+    def drawn(seed: int) -> Tensor:
+        return torch.randn(width, generator=named_generator(f"{seed}:{job.index}:words"))
+
+    own = drawn(settings["seed"])
+    if settings["to_seed"] is not None:
+        own = great_circle(own, drawn(settings["to_seed"]), job.place)
+    return float(settings["variety"]) * own
 
 
 @torch.inference_mode()

@@ -24,7 +24,7 @@ WRITING = (
 SAME = (
     *("seconds", "num_clips", "seed", "guidance_scale", "guidance_rescale", "guidance_parallel", "solver"),
     *("solver_steps", "spacing", "shift", "eta", "tolerance", "loudness", "brightness", "label", "negative_prompt"),
-    *("glide", "loop", "stereo", "best_of", "style", "style_strength"),
+    *("glide", "loop", "stereo", "best_of", "variety", "style", "style_strength"),
 )
 # Options that are read from text, or that several make one field of a request.
 EDITS = ("strength", "mask", "extend_before", "extend_after")
@@ -34,7 +34,7 @@ DEFAULT_MORPH_CLIPS = 8
 GROUPS = {
     "what to make": (
         *("prompt", "prompts_file", "seconds", "num_clips", "seed", "pitch", "loudness", "brightness", "label"),
-        *("negative_prompt", "style", "style_strength", "best_of"),
+        *("negative_prompt", "style", "style_strength", "variety", "best_of"),
     ),
     "several prompts, other shapes": ("mix", "glide", "glide_at", "morph", "morph_clips", "loop", "stereo"),
     "from a sound": ("init_audio", "strength", "mask", "extend_before", "extend_after", "again"),

@@ -37,6 +37,7 @@ NEUTRAL: dict[str, Any] = {
     "to_seed": None,
     "stereo": 0.0,
     "best_of": 1,
+    "variety": 0.0,
     "stream": False,
     "style": None,
     "edit": None,

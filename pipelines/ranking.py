@@ -43,7 +43,8 @@ def evidence(
     Raises:
         ValueError: jobs that are made of several prompts.
     """
-    condition, _ = conditions_of(diffusion, jobs, settings, latents.shape[-1])
+    # By the plain words, however each of them was meant.
+    condition, _ = conditions_of(diffusion, jobs, {**settings, "variety": 0.0}, latents.shape[-1])
     if not isinstance(condition, Condition):
         raise ValueError("best_of: expected jobs of one prompt each, got several that sound together")
     return [float(value) for value in prompt_evidence(diffusion, latents, condition, settings["loop"])]

@@ -49,6 +49,7 @@ class Request:
         to_seed: of the last clip of a morph.
         stereo: width of two channels, up to 1; 0 is one channel.
         best_of: so many tries for each clip, of which those that fit the prompt best are kept.
+        variety: how far clips of the same words may lie apart, 0 to 1; where a sound is worked on 0 when left out.
     """
 
     prompts: tuple[str, ...] = ()
@@ -81,6 +82,7 @@ class Request:
     to_seed: int | None = None
     stereo: float = 0.0
     best_of: int = 1
+    variety: float | None = None
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ def settle(
         "to_seed": request.to_seed,
         "stereo": float(request.stereo),
         "best_of": request.best_of,
+        "variety": settled_variety(request, defaults),
         "style": settled_style(request),
         "edit": request.edit.to_dict() if request.edit else None,
         "precision": str(precision).removeprefix("torch."),
@@ -78,6 +79,20 @@ def settle(
     if late:
         raise ValueError(f"glide_at: {late[0]:g} s lies beyond the end of the clip ({settings['seconds']:g} s)")
     return settings
+
+
+def settled_variety(request: Request, defaults: Defaults) -> float:
+    """How far clips of the same words may lie apart; what joins a recording is not to be another kind of sound.
+
+    Raises:
+        ValueError: out of range.
+    """
+    given = request.variety
+    if given is None:
+        return 0.0 if request.edit is not None else defaults.variety
+    if isinstance(given, bool) or not 0.0 <= given <= 1.0:
+        raise ValueError(f"variety: expected 0 to 1, got {given}")
+    return float(given)
 
 
 def sampler_of(settings: Mapping[str, Any]) -> SamplerConfig:

@@ -20,7 +20,7 @@ def source(sonic_pi_folder: Path, tmp_path: Path) -> Path:
 
 def test_modes_become_pictures_and_sounds(source, tmp_path, capsys) -> None:
     out = tmp_path / "gallery"
-    modes = ["strength", "mask", "extend", "glide", "numbers", "best_of", "style", "morph", "stereo"]
+    modes = ["strength", "mask", "extend", "glide", "numbers", "best_of", "variety", "style", "morph", "stereo"]
     options = ["--prompt", "a bell", "--solver_steps", "2", *(word for mode in modes for word in ("--modes", mode))]
     assert main(["--audio", str(source), "--out", str(out), *options]) == 0
     paths = [Path(line) for line in capsys.readouterr().out.split()]
@@ -45,7 +45,7 @@ def test_numbers_that_a_model_does_not_know_are_left_out(source, small_bundle, t
 
 
 def test_bad_input_is_one_line(source, tmp_path, capsys) -> None:
-    assert len(MODES) == 13
+    assert len(MODES) == 14
     for options, words in (
         (["--audio", str(source), "--modes", "sing"], "modes: expected some of strength"),
         (["--audio", "/nowhere.wav"], "not a readable sound file"),
