@@ -131,7 +131,7 @@ class LatentDiffusion(nn.Module):
         prompts: Sequence[str],
         labels: Sequence[str | None],
         numbers: Sequence[Mapping[str, float]],
-        meant: Tensor | None = None,
+        word_offset: Tensor | None = None,
     ) -> Condition:
         """Turn what a user asks for into a condition.
 
@@ -140,8 +140,8 @@ class LatentDiffusion(nn.Module):
             labels: one a row, None for none.
             numbers: one mapping a row: pitch (MIDI note), loudness (dBFS), brightness (Hz), seconds; what is absent
                 is left to the model.
-            meant: added to what every word of a row says, at unit power, `(rows, text_width)`: the same words meant
-                otherwise.
+            word_offset: added to what every word of a row says, at unit power, `(rows, text_width)`: the same words
+                meant otherwise.
 
         Raises:
             ValueError: lists of different lengths, an unknown label, a number out of range.
@@ -155,9 +155,9 @@ class LatentDiffusion(nn.Module):
         indices = [conditioning.label_index(label) for label in labels]
         rows = [conditioning.number_row(row) for row in numbers]
         text, mask = text_encoder(conditioning.text_encoder).encode(prompts)
-        if meant is not None:
+        if word_offset is not None:
             # Unit power, as the conditioner has it at its door.
-            text = nn.functional.rms_norm(text.float(), text.shape[-1:]) + meant[:, None]
+            text = nn.functional.rms_norm(text.float(), text.shape[-1:]) + word_offset[:, None]
         # An empty prompt says nothing.
         mask = mask & torch.tensor([bool(prompt.strip()) for prompt in prompts])[:, None]
         inputs = ConditionInputs(

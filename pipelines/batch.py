@@ -70,6 +70,7 @@ def batch(
     solver: str | None = None,
     solver_steps: int | None = None,
     stereo: float = 0.0,
+    variety: float | None = None,
     style: Path | None = None,
     style_strength: float | None = None,
     vocoder: str | None = None,
@@ -92,6 +93,7 @@ def batch(
         solver: of the generating equation.
         solver_steps: of the solver.
         stereo: width of sounds in two channels, up to 1; 0 is one channel.
+        variety: how far clips of the same words may lie apart, 0 to 1; from the bundle when left out.
         style: a sound file whose timbre all clips are drawn towards.
         style_strength: how far, 0 to 1; 0.15 when left out.
         vocoder: a checkpoint or an import path that replaces the bundle's vocoder.
@@ -116,6 +118,7 @@ def batch(
         solver=solver,
         solver_steps=solver_steps,
         stereo=stereo,
+        variety=variety,
         style=style,
         style_strength=style_strength,
     )

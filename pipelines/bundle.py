@@ -19,9 +19,20 @@ from audio.files import file_hash, write_aside
 from training.checkpoint import KINDS, StageRecord, load_stage, save_stage
 from training.command import answer, run_command, say
 
-BUNDLE_FORMAT = 2
+BUNDLE_FORMAT = 3
 BUNDLE_NAME = "bundle.json"
 STORED_TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+def check_variety(variety: float) -> float:
+    """The number itself.
+
+    Raises:
+        ValueError: out of range, or no number.
+    """
+    if isinstance(variety, bool | str) or not 0.0 <= variety <= 1.0:
+        raise ValueError(f"variety: expected 0 to 1, got {variety}")
+    return float(variety)
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,9 @@ class Defaults:
         solver: of the generating equation.
         solver_steps: of the solver.
         variety: how far clips of the same words may lie apart, 0 to 1 (ADR 28).
+
+    Raises:
+        ValueError: a variety out of range.
     """
 
     seconds: float = 1.0
@@ -50,6 +64,7 @@ class Defaults:
         """A page of JSON has lists where Python has tuples."""
         first, last = self.guidance_interval
         object.__setattr__(self, "guidance_interval", (float(first), float(last)))
+        check_variety(self.variety)
 
 
 @dataclass(frozen=True)
@@ -135,7 +150,7 @@ def bundle(
         vocoder: checkpoint of stage 3.
         out: folder to write; an older bundle there is replaced.
         name: of the model; the folder's name when left out.
-        defaults: seconds, guidance and solver that suit the model.
+        defaults: seconds, guidance, solver and variety that suit the model.
         card: a Markdown page to put beside the weights.
         dtype: in which weights are stored.
 

@@ -30,7 +30,7 @@ def conditions_of(
         ValueError: an unknown label or a number out of range.
     """
     width = diffusion.config.conditioning.text_width
-    meant = torch.stack([job_meaning(job, settings, width) for job in jobs]) if settings["variety"] else None
+    offsets = torch.stack([job_meaning(job, settings, width) for job in jobs]) if settings["variety"] else None
 
     def said(prompts: Sequence[str]) -> Condition:
         # A source may be shorter than anything that was trained on.
@@ -43,7 +43,7 @@ def conditions_of(
             }
             for prompt, job in zip(prompts, jobs, strict=True)
         ]
-        return diffusion.encode_conditions(prompts, [job.label for job in jobs], numbers, meant)
+        return diffusion.encode_conditions(prompts, [job.label for job in jobs], numbers, offsets)
 
     unwanted = settings.get("negative_prompt")
     negative = (

@@ -36,7 +36,7 @@ from pipelines.settling import sampler_of
 from pipelines.shaping import FADE_SECONDS, PEAK_LIMIT, named_generator
 from pipelines.streaming import StreamingDecoder
 from pipelines.text_to_audio import TextToAudioPipeline
-from pipelines.tuning import tuned
+from pipelines.tuning import told_vocoder
 from pipelines.words import request_of
 from training.device import in_precision
 
@@ -198,7 +198,7 @@ def _part(said: Condition | Mixture, first: int, last: int) -> Condition | Mixtu
 @torch.inference_mode()
 def _decoded(pipeline: TextToAudioPipeline, job: Job, settings: dict[str, Any]) -> Iterator[Tensor]:
     """Sound of the stretches, unguarded, `(samples,)` each."""
-    decoder = StreamingDecoder(pipeline.autoencoder, tuned(pipeline.vocoder, [job], settings), BLOCK_FRAMES)
+    decoder = StreamingDecoder(pipeline.autoencoder, told_vocoder(pipeline.vocoder, [job], settings), BLOCK_FRAMES)
     for latents in latent_stretches(pipeline, job, settings):
         yield decoder.push(latents)[0].float().cpu()
     yield decoder.finish()[0].float().cpu()

@@ -147,11 +147,12 @@ class ClipDecoder:
     @torch.inference_mode()
     def _sound(self, latents: Tensor, samples: int, clip: Clip) -> Waveform:
         lead = self.pipeline.autoencoder.lead_samples
-        # Its note is told as that of a generated clip is, so that a perfect copy is at distance 0.
+        # Its note is told and it is brought in tune as a generated clip is, so that a perfect copy is at distance 0.
         vocoder = told_notes(self.pipeline.vocoder, [clip.pitch])
         made = self.pipeline.vocode(decode_latents(self.pipeline, latents), vocoder)
         waveform = made.float().cpu()[:, lead : lead + samples]
-        finished, _ = finish(waveform.clone(), self.pipeline.sample_rate)
+        asked = {} if clip.pitch is None else {"note": clip.pitch}
+        finished, _ = finish(waveform.clone(), self.pipeline.sample_rate, asked=[asked])
         return np.asarray(finished[0].numpy(), dtype=np.float32)
 
     def _forecast(self, clips: Sequence[Clip]) -> str:

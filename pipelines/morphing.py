@@ -1,6 +1,6 @@
 """From one sound to another in so many clips: between two seeds, two prompts or two recordings.
 
-noise      great circle between the two (its length stays that of noise)
+noise      great circle between the two (its length stays that of noise), and so what the words mean (ADR 28)
 prompts    weighted sum of what the model says to each
 recordings straight line between their latents, then a variation of strength `strength`
 
@@ -72,7 +72,7 @@ def job_noise(job: Job, settings: Mapping[str, Any], channels: int, frames: int)
 def job_meaning(job: Job, settings: Mapping[str, Any], width: int) -> Tensor:
     """What is added to the words of a clip, `(width,)`, so that the same words mean something else in each.
 
-    A point on the sphere that its seed chooses, times the variety that is asked for; between two seeds one between.
+    A random direction that its seed chooses, times the variety that is asked for; between two seeds one between.
     """
 
     def drawn(seed: int) -> Tensor:

@@ -45,9 +45,12 @@ GROUPS = {
     ),
     "the model": ("model", "autoencoder", "diffusion", "vocoder", "device", "precision"),
 }
+# Options that say what to make.
+WORDS = ("prompt", "prompts_file", "morph")
 # Options that only mean something beside another one, and what that is; the last says when it is there.
 NEEDS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], bool]], ...] = (
     *((name, "--init_audio FILE", lambda given: "init_audio" in given or "morph" in given) for name in EDITS),
+    ("variety", "words: --prompt, --prompts_file or --morph", lambda given: not given.keys().isdisjoint(WORDS)),
     ("glide_at", "--glide true", lambda given: "glide" in given),
     ("morph_clips", "--morph", lambda given: "morph" in given),
     ("style_strength", "--style FILE", lambda given: "style" in given),
@@ -139,7 +142,7 @@ def once_more(options: Mapping[str, Any]) -> None:
     if len(jobs) > 1:
         say(f"made with {len(jobs) - 1} others at once: all of them are computed, one is written")
     if page.get("revision", 1) != REVISION:
-        say("made by another revision of the sampler: the same settings, but not quite the same samples")
+        say("made by another revision of the sampler: the same settings, but not the same samples")
     check_writable(options["out"], int(jobs[row].seconds * pipeline.sample_rate * 4 + 100_000))
     if settings["stream"]:
         from pipelines.live import live_output

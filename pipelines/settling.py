@@ -10,7 +10,7 @@ import torch
 
 from latent_diffusion.guidance import GuidanceConfig
 from latent_diffusion.sampling import SamplerConfig
-from pipelines.bundle import Defaults
+from pipelines.bundle import Defaults, check_variety
 from pipelines.ranking import check_best_of
 from pipelines.request import Request
 from pipelines.stereo import check_width
@@ -87,12 +87,9 @@ def settled_variety(request: Request, defaults: Defaults) -> float:
     Raises:
         ValueError: out of range.
     """
-    given = request.variety
-    if given is None:
-        return 0.0 if request.edit is not None else defaults.variety
-    if isinstance(given, bool) or not 0.0 <= given <= 1.0:
-        raise ValueError(f"variety: expected 0 to 1, got {given}")
-    return float(given)
+    if request.variety is not None:
+        return check_variety(request.variety)
+    return 0.0 if request.edit is not None else defaults.variety
 
 
 def sampler_of(settings: Mapping[str, Any]) -> SamplerConfig:

@@ -58,7 +58,7 @@ def finish(
         the clips, `(clips, samples)` or `(clips, 2, samples)`, and for each whether its level was lowered.
     """
     for waveform, numbers in zip(waveforms, asked, strict=bool(asked)):
-        # A loop that were played faster would not close.
+        # A loop played faster would not close.
         if "note" in numbers and fade_out and len(waveform) <= LONGEST_TUNED_SECONDS * sample_rate:
             tune(waveform.numpy(), sample_rate, numbers["note"])
         if "brightness" in numbers:
@@ -118,7 +118,8 @@ def asked_of(settings: Mapping[str, Any], jobs: Sequence[Job]) -> list[Mapping[s
     """Of each clip."""
     if not finished_as_asked(settings):
         return [{} for _ in jobs]
-    notes = [note_of(job) for job in jobs]
+    # The steps of a morph are even as they came: none is moved by itself.
+    notes = [None if settings["morph_clips"] else note_of(job) for job in jobs]
     return [{**job.numbers, **({} if note is None else {"note": note})} for job, note in zip(jobs, notes, strict=True)]
 
 

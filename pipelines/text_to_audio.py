@@ -31,7 +31,7 @@ from pipelines.resources import DEFAULT_BUNDLE, loaded_from, resource
 from pipelines.settling import SHORTEST_SECONDS, settle, started_sampler
 from pipelines.shaping import asked_of, clip_of, finish, output_of
 from pipelines.styling import StyleReader
-from pipelines.tuning import tuned
+from pipelines.tuning import told_vocoder
 from pipelines.words import request_of
 from training.device import choose_device, choose_precision, in_precision
 from vocoder.base import Vocoder, identity, licences_of
@@ -246,7 +246,7 @@ class TextToAudioPipeline:
     @torch.inference_mode()
     def sound(self, latents: Tensor, settings: dict[str, Any], jobs: Sequence[Job] = ()) -> Tensor:
         """Raw latents of a batch to its clips, unfinished, `(clips, samples)`, on the CPU; jobs tell their notes."""
-        vocoder = tuned(self.vocoder, jobs, settings)
+        vocoder = told_vocoder(self.vocoder, jobs, settings)
         vocode = partial(self.vocode, vocoder=vocoder)
         frames = self.diffusion.window_frames
         return decoded(latents, self.autoencoder, vocoder, vocode, self.precision, settings["loop"], frames)

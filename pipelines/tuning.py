@@ -8,7 +8,7 @@ from pipelines.request import Job
 from vocoder.base import Vocoder, told_notes
 
 
-def tuned(vocoder: Vocoder, jobs: Sequence[Job], settings: Mapping[str, Any]) -> Vocoder:
+def told_vocoder(vocoder: Vocoder, jobs: Sequence[Job], settings: Mapping[str, Any]) -> Vocoder:
     """The vocoder for a batch.
 
     Args:

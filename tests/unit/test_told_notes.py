@@ -8,7 +8,7 @@ import torch
 
 from audio.mel import MelConfig
 from pipelines.request import Job
-from pipelines.tuning import note_of, tuned
+from pipelines.tuning import note_of, told_vocoder
 from vocoder.base import identity, told_notes
 from vocoder.ramp import HIGHEST_NOTE, fundamentals, harmonic_places
 from vocoder.streaming import StreamingVocoder
@@ -119,7 +119,7 @@ def test_a_foreign_answer_is_looked_at(vocoder) -> None:
 )
 def test_the_one_note_that_is_asked_for_is_told(job, note, vocoder) -> None:
     assert note_of(job) == note
-    told = tuned(vocoder, [job], {})
+    told = told_vocoder(vocoder, [job], {})
     assert (told is vocoder) == (note is None)
     # What is kept of a source has notes of its own.
-    assert tuned(vocoder, [job], {"edit": {"init_audio": "x.wav"}}) is vocoder
+    assert told_vocoder(vocoder, [job], {"edit": {"init_audio": "x.wav"}}) is vocoder
