@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 
 from audio.files import read_audio
+from audio.intonation import semitones_off
 from audio.measures import brightness_hz, loudness_db
+from audio.notes import named_pitch
 from evaluation.pitch import cents, load_pitch_estimator
 from pipelines import TextToAudioPipeline
 from pipelines.batch import main as batch
+from pipelines.conditions import told_numbers
 from pipelines.editing import Edit
+from pipelines.request import Job, Request, jobs_of
 
 PROMPTS = ("a snare drum", "an organ, C4", "a bright piano, A4", "a warm synth pad, C3")
 SETTINGS = {"seconds": 1.0, "seed": 2, "solver_steps": 12}
@@ -48,6 +52,31 @@ def test_a_level_changes_nothing_but_the_level(pipeline) -> None:
     # What is not told is checked all the same.
     with pytest.raises(ValueError, match="loudness: expected"):
         sounds(pipeline, "a recorder, C5", loudness=20.0)
+
+
+def test_a_level_is_told_where_no_gain_follows(pipeline) -> None:
+    job = Job("a recorder", 0, 1.0, numbers={"loudness": -20.0, "brightness": 1000.0})
+    plain = {"edit": None, "stream": False}
+    assert told_numbers(pipeline.diffusion, job, plain) == {"brightness": 1000.0}
+    for further in ({"edit": {"init_audio": "a.wav"}}, {"stream": True}):
+        assert told_numbers(pipeline.diffusion, job, {**plain, **further}) == job.numbers
+
+
+def test_a_named_note_is_brought_in_tune(pipeline) -> None:
+    """Notes between two recordings of the font come out of tune by themselves."""
+    prompts = ("a church organ, C#4", "a clarinet, C#4", "a church organ, G#4", "a flute, C#4")
+    settings = {"seconds": 1.0, "seed": 0, "variety": 0.0, "solver_steps": 16}
+    request = Request(prompts, **settings)
+    settled = pipeline.settle(request)
+    as_they_came = pipeline.batch(jobs_of(request, settled), settled)[:, :44_100].numpy()
+    finished = pipeline(prompts, **settings).waveforms.numpy()
+    found = [
+        [semitones_off(one, 44_100, named_pitch(prompt)) for one in pair]
+        for prompt, *pair in zip(prompts, as_they_came, finished, strict=True)
+    ]
+    moved = [(before, after) for before, after in found if before is not None and abs(before) > 0.12]
+    assert moved, found
+    assert all(after is not None and abs(after) < 0.1 for _, after in moved), found
 
 
 def test_a_brighter_clip_is_brighter(pipeline) -> None:

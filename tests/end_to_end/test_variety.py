@@ -15,6 +15,7 @@ from pipelines.bundle import Defaults
 from pipelines.editing import Edit
 from pipelines.generate import main
 from pipelines.morphing import job_meaning
+from pipelines.ranking import evidence
 from pipelines.request import Job, Request
 from pipelines.settling import settle
 
@@ -89,6 +90,36 @@ def test_the_bundle_says_how_much_and_a_recording_is_left_as_it_is(tmp_path: Pat
     edit = Edit(tmp_path / "bell.wav", extend_after=1.0)
     assert settled(Request(("a bell",), edit=edit)) == 0.0
     assert settled(Request(("a bell",), edit=edit, variety=0.6)) == 0.6
+
+
+def test_words_alone_are_moved(pipeline) -> None:
+    offset = torch.full((2, pipeline.diffusion.config.conditioning.text_width), 0.5)
+    asked = (["", "a bell"], [None, None], [{}, {"pitch": 60.0}])
+    plain, moved = (pipeline.diffusion.encode_conditions(*asked, given) for given in (None, offset))
+    # The first row says nothing, and the first tokens are label and numbers.
+    assert torch.equal(plain.vector[0], moved.vector[0])
+    assert torch.equal(plain.tokens[:, :5], moved.tokens[:, :5])
+    assert not torch.allclose(plain.vector[1], moved.vector[1], atol=0.01)
+
+
+def test_the_judge_asks_by_the_plain_words(pipeline) -> None:
+    settings = pipeline.settle(Request(PROMPTS[:1], **SETTINGS))
+    jobs = [Job(PROMPTS[0], index, 0.6) for index in range(2)]
+    latents = pipeline.latents(jobs, {**settings, "variety": 0.0})
+    asked = [evidence(pipeline.diffusion, latents, jobs, {**settings, "variety": value}) for value in (0.0, 1.0)]
+    assert asked[0] == asked[1]
+
+
+@pytest.mark.parametrize("variety", [4, -0.1, "0.4", True, float("nan")])
+def test_a_bundle_out_of_range_is_refused(variety: object) -> None:
+    with pytest.raises(ValueError, match="variety: expected 0 to 1"):
+        replace(Defaults(), variety=variety)
+
+
+def test_it_needs_words(tmp_path: Path, capsys) -> None:
+    write_audio(tmp_path / "bell.wav", np.full(22_050, 0.1, dtype=np.float32), 44_100)
+    assert main(["--init_audio", str(tmp_path / "bell.wav"), "--variety", "0.5", "--out", str(tmp_path / "out")]) == 2
+    assert "--variety: only goes with words" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("variety", ["-0.1", "1.5", ".nan"])
