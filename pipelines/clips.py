@@ -37,6 +37,7 @@ class WrittenClip:
         loudness: of its loudest 50 ms, in dBFS.
         brightness: spectral centroid, in Hz.
         guarded: its peak was lowered to avoid clipping.
+        tuned: by how many semitones it was moved to be in tune; 0 where it was left alone.
         seam: of a loop, how rough its seam is (`pipelines.looping.seam_score`).
         coherence: of two channels, how alike they are in three bands (`pipelines.stereo.band_coherence`).
     """
@@ -47,6 +48,7 @@ class WrittenClip:
     loudness: float
     brightness: float
     guarded: bool
+    tuned: float = 0.0
     seam: float | None = None
     coherence: tuple[float, ...] | None = None
 
@@ -98,6 +100,7 @@ def write_clips(
             loudness=round(loudness_db(waveform, output.sample_rate), 2),
             brightness=round(brightness_hz(waveform, output.sample_rate), 1),
             guarded=output.guarded[row],
+            tuned=round(output.tuned[row], 2),
             seam=seam_score(mono_of(made), pipeline.autoencoder.mel) if output.settings["loop"] else None,
             coherence=tuple(band_coherence(made, output.sample_rate)) if made.ndim == 2 else None,
         )
@@ -164,6 +167,7 @@ def _page(facts: WrittenClip, index: int, output: AudioOutput, pipeline: TextToA
             "loudness": facts.loudness,
             "brightness": facts.brightness,
             "peak_guarded": facts.guarded,
+            **({"tuned_semitones": facts.tuned} if facts.tuned else {}),
             **({} if facts.seam is None else {"seam": round(facts.seam, 3)}),
             **({} if facts.coherence is None else {"coherence": [round(value, 3) for value in facts.coherence]}),
         },

@@ -119,6 +119,7 @@ def live_output(pipeline: TextToAudioPipeline, job: Job, settings: dict[str, Any
         seed=settings["seed"],
         settings=settings,
         guarded=(False,),
+        tuned=(0.0,),
         jobs=(job,),
         rows=(0,),
     )

@@ -152,8 +152,8 @@ class ClipDecoder:
         made = self.pipeline.vocode(decode_latents(self.pipeline, latents), vocoder)
         waveform = made.float().cpu()[:, lead : lead + samples]
         asked = {} if clip.pitch is None else {"note": clip.pitch}
-        finished, _ = finish(waveform.clone(), self.pipeline.sample_rate, asked=[asked])
-        return np.asarray(finished[0].numpy(), dtype=np.float32)
+        finished = finish(waveform.clone(), self.pipeline.sample_rate, asked=[asked])
+        return np.asarray(finished.waveforms[0].numpy(), dtype=np.float32)
 
     def _forecast(self, clips: Sequence[Clip]) -> str:
         """How long it takes and what disk it needs, from one timed clip."""

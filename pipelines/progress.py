@@ -50,6 +50,8 @@ def solver_bar(
 def remarks(clip: WrittenClip) -> list[str]:
     """What is to be said of a clip beside its numbers."""
     found = ["peak lowered"] if clip.guarded else []
+    # A note is a matter of cents.
+    found += [f"tuned by {100.0 * clip.tuned:+.0f} cents"] if clip.tuned else []
     return found + ([f"seam {clip.seam:.2f}"] if clip.seam is not None else [])
 
 

@@ -120,6 +120,7 @@ class AudioOutput:
         seed: that was used.
         settings: everything that decided the sound, as plain containers.
         guarded: per clip, whether its peak was lowered to avoid clipping.
+        tuned: per clip, by how many semitones it was moved to be in tune.
         jobs: per clip that was computed, what was asked for.
         rows: per clip, which of the jobs it is.
     """
@@ -131,6 +132,7 @@ class AudioOutput:
     seed: int
     settings: dict[str, Any]
     guarded: tuple[bool, ...] = field(default=())
+    tuned: tuple[float, ...] = field(default=())
     jobs: tuple[Job, ...] = field(default=())
     rows: tuple[int, ...] = ()
 

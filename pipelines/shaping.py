@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,13 +37,27 @@ def named_generator(name: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
+class Finished(NamedTuple):
+    """Clips with the last touches.
+
+    Args:
+        waveforms: `(clips, samples)` or `(clips, 2, samples)`.
+        guarded: for each, whether its level was lowered.
+        tuned: for each, by how many semitones it was moved to be in tune; 0 where it was left alone.
+    """
+
+    waveforms: Tensor
+    guarded: tuple[bool, ...]
+    tuned: tuple[float, ...]
+
+
 def finish(
     waveforms: Tensor,
     sample_rate: int,
     fade_out: bool = True,
     stereo: float = 0.0,
     asked: Sequence[Mapping[str, float]] = (),
-) -> tuple[Tensor, tuple[bool, ...]]:
+) -> Finished:
     """Give the clips the note, brightness, width and level that were asked for, guard the peak and end in a short fade.
 
     Args:
@@ -53,14 +67,12 @@ def finish(
         stereo: width of two channels; 0 is one.
         asked: of each clip, `note` as a MIDI number, `brightness` in Hz and `loudness` in dBFS of its loudest 50 ms,
             where it is not as it came.
-
-    Returns:
-        the clips, `(clips, samples)` or `(clips, 2, samples)`, and for each whether its level was lowered.
     """
-    for waveform, numbers in zip(waveforms, asked, strict=bool(asked)):
+    tuned = [0.0] * len(waveforms)
+    for row, (waveform, numbers) in enumerate(zip(waveforms, asked, strict=bool(asked))):
         # A loop played faster would not close.
         if "note" in numbers and fade_out and len(waveform) <= LONGEST_TUNED_SECONDS * sample_rate:
-            tune(waveform.numpy(), sample_rate, numbers["note"])
+            tuned[row] = tune(waveform.numpy(), sample_rate, numbers["note"])
         if "brightness" in numbers:
             colour(waveform, sample_rate, numbers["brightness"], circular=not fade_out)
     if stereo:
@@ -73,11 +85,11 @@ def finish(
     # In place: of a clip of minutes there is no second copy.
     waveforms *= torch.where(peaks > PEAK_LIMIT, PEAK_LIMIT / peaks.clamp(min=1e-9), 1.0)
     if not fade_out:
-        return waveforms, guarded
+        return Finished(waveforms, guarded, tuple(tuned))
     length = min(round(FADE_SECONDS * sample_rate), waveforms.shape[-1])
     fade = torch.cos(torch.linspace(0.0, math.pi / 2, length)).square()
     waveforms[..., -length:] *= fade
-    return waveforms, guarded
+    return Finished(waveforms, guarded, tuple(tuned))
 
 
 def level_gain(waveform: Tensor, sample_rate: int, wanted: float) -> float:
@@ -156,15 +168,16 @@ def output_of(
     own = waveforms[:, :samples]
     asked = asked_of(settings, [jobs[row] for row in rows])
     own = own.clone() if own.is_inference() else own
-    made, guarded = finish(own, sample_rate, not settings["loop"], settings["stereo"], asked)
+    made = finish(own, sample_rate, not settings["loop"], settings["stereo"], asked)
     return AudioOutput(
-        waveforms=made,
+        waveforms=made.waveforms,
         sample_rate=sample_rate,
         prompts=tuple(jobs[row].prompt for row in rows),
         indices=tuple(jobs[row].index for row in rows),
         seed=settings["seed"],
         settings=dict(settings),
-        guarded=guarded,
+        guarded=made.guarded,
+        tuned=made.tuned,
         jobs=tuple(jobs),
         rows=tuple(rows),
     )

@@ -223,7 +223,7 @@ class TextToAudioPipeline:
                 samples = round(jobs[number].seconds * self.sample_rate)
                 own = waveform[None, :samples].clone()
                 asked = asked_of(settings, [jobs[number]])
-                yield number, finish(own, self.sample_rate, asked=asked)[0][0]
+                yield number, finish(own, self.sample_rate, asked=asked).waveforms[0]
 
     def settle(self, request: Request) -> dict[str, Any]:
         """Fill in the defaults and refuse what cannot be done; see `pipelines.settling.settle`."""

@@ -69,7 +69,8 @@ def test_a_named_note_is_brought_in_tune(pipeline) -> None:
     request = Request(prompts, **settings)
     settled = pipeline.settle(request)
     as_they_came = pipeline.batch(jobs_of(request, settled), settled)[:, :44_100].numpy()
-    finished = pipeline(prompts, **settings).waveforms.numpy()
+    made = pipeline(prompts, **settings)
+    finished = made.waveforms.numpy()
     found = [
         [semitones_off(one, 44_100, named_pitch(prompt)) for one in pair]
         for prompt, *pair in zip(prompts, as_they_came, finished, strict=True)
@@ -77,6 +78,7 @@ def test_a_named_note_is_brought_in_tune(pipeline) -> None:
     moved = [(before, after) for before, after in found if before is not None and abs(before) > 0.12]
     read = [after for _, after in moved if after is not None]
     assert len(read) >= 2, found
+    assert sum(abs(semitones) > 0.12 for semitones in made.tuned) == len(moved)
     assert all(abs(after) < 0.1 for after in read), found
 
 

@@ -101,8 +101,10 @@ def finished(sound: np.ndarray, **settings: object) -> np.ndarray:
     """What a prompt that names C4 gives."""
     job = Job("a flute, C4", 0, len(sound) / RATE)
     asked = asked_of({"edit": None, "stream": False, "morph_clips": 0, **settings}, [job])
-    made, _ = finish(torch.from_numpy(sound.copy())[None], RATE, not settings.get("loop", False), asked=asked)
-    return made[0].numpy()
+    made = finish(torch.from_numpy(sound.copy())[None], RATE, not settings.get("loop", False), asked=asked)
+    # What was done is told.
+    assert (made.tuned != (0.0,)) == (not np.array_equal(made.waveforms[0, :20_000].numpy(), sound[:20_000]))
+    return made.waveforms[0].numpy()
 
 
 def test_finished_clips_are_in_tune_where_nothing_speaks_against_it() -> None:
