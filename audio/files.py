@@ -153,6 +153,15 @@ def resample_tensor(waveform: Tensor, source_rate: int, target_rate: int) -> Ten
     return resampled
 
 
+def pcm16(waveform: Waveform) -> NDArray[np.int16]:
+    """Samples as the nearest 16-bit numbers, of the same shape; beyond [-1, 1] they are cut.
+
+    libsndfile rounds floats to a FLAC and cuts their fraction off to a WAV: the same clip would be another.
+    """
+    nearest: NDArray[np.int16] = np.clip(np.rint(np.asarray(waveform) * 32_768.0), -32_768.0, 32_767.0).astype(np.int16)
+    return nearest
+
+
 def write_audio(path: Path, waveform: Waveform, sample_rate: int, comment: str = "") -> None:
     """Write a clip aside, then rename it to its name: a reader never meets half a file.
 
@@ -177,7 +186,7 @@ def write_audio(path: Path, waveform: Waveform, sample_rate: int, comment: str =
             with soundfile.SoundFile(str(aside), "w", sample_rate, channels, subtype, format=form) as file:
                 if comment and kind != "wav":
                     file.comment = comment
-                file.write(waveform.T)
+                file.write(waveform.T if kind == "ogg" else pcm16(waveform.T))
             if comment and kind == "wav":
                 append_wav_comment(aside, comment)
         except (soundfile.LibsndfileError, RuntimeError) as error:
@@ -192,8 +201,7 @@ def flac_bytes(waveform: Waveform, sample_rate: int) -> bytes:
         sample_rate: in Hz.
     """
     stream = io.BytesIO()
-    clip = np.clip(np.asarray(waveform, dtype=np.float32), -1.0, 1.0)
-    soundfile.write(stream, clip, sample_rate, format="FLAC", subtype="PCM_16")
+    soundfile.write(stream, pcm16(waveform), sample_rate, format="FLAC", subtype="PCM_16")
     return stream.getvalue()
 
 

@@ -14,7 +14,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from audio.files import SUBTYPES, resample, write_aside
+from audio.files import SUBTYPES, pcm16, resample, write_aside
 from audio.measures import Waveform
 from audio.mel import LogMelSpectrogram, MelConfig
 from audio.windows import Reach, Windows
@@ -82,7 +82,7 @@ def write_blocks(path: Path, sample_rate: int) -> Iterator[Callable[[Waveform], 
                     written += len(samples)
                     if kind == "wav" and 2 * written > WAV_BYTES:
                         raise ValueError(f"out: a WAV file holds 4 GB, {path.name} would grow beyond; write .flac")
-                    file.write(np.clip(samples, -1.0, 1.0))
+                    file.write(np.clip(samples, -1.0, 1.0) if kind == "ogg" else pcm16(samples))
 
                 yield append
         except soundfile.LibsndfileError as error:

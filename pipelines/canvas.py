@@ -25,6 +25,7 @@ from audio.files import audio_rate, read_audio
 from audio.mel import LogMelSpectrogram
 from autoencoder.model import MelVAE
 from latent_diffusion.model import LatentDiffusion
+from pipelines.borders import BORDER_FRAMES
 from pipelines.editing import Edit, check_samples
 from training.command import say
 
@@ -106,6 +107,27 @@ def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: Lat
             kept[:, math.floor(start * spec.latent_rate) : math.ceil(end * spec.latent_rate)] = 0.0
         ease_sides(kept[0])
     return Canvas(latents, toward, kept, edit.start_time)
+
+
+def seam_reach(edit: Edit, autoencoder: MelVAE, diffusion: LatentDiffusion, vocoder: Any) -> float | None:  # noqa: ANN401
+    """Seconds from what is made anew beyond which the kept sound is the source's reconstruction.
+
+    Args:
+        edit: with a mask, or with seconds to add.
+        autoencoder: its decoder hears some frames around each.
+        diffusion: its latent frames are wider than those of a mel.
+        vocoder: hears some more.
+
+    Returns:
+        None where nothing is kept, and where a vocoder does not say how far it hears.
+    """
+    if not (edit.mask or edit.extends) or not hasattr(vocoder, "receptive_field"):
+        return None
+    unit = diffusion.spec.frames_per_latent
+    frames = unit + autoencoder.decoder_reach() + vocoder.receptive_field() // 2 + BORDER_FRAMES
+    # The last frames before an end that is gone on from are let go.
+    frames += EDGE_FRAMES * unit if edit.extend_after else 0
+    return float(frames / autoencoder.mel.frame_rate)
 
 
 def ease_sides(kept: Tensor) -> None:

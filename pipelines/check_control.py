@@ -4,7 +4,8 @@
     kept         what --mask keeps differs from the reconstruction by less than 0.05 nats, beyond what hears the seam
     extend       where --extend_after goes on from a recording that breaks off, a clip changes no more than around 95 %
                  of its other places
-    goes_on      and what is made there is as loud as what was there, within 12 dB over 0.3 s: at once, and 0.5 s later
+    before       nor where what --extend_before made leads over to a recording that breaks in
+    goes_on      what --extend_after makes is as loud as what was there, within 12 dB over 0.3 s, at once and 0.5 s on
     morph        no step of --morph is longer than three times the median step
     loop         the seam of --loop is no rougher than the 95th percentile of the clip's own changes
     long         around multiples of a window a long clip changes no more than around 95 % of its other places
@@ -36,8 +37,8 @@ from audio.files import read_audio, write_audio
 from audio.measures import brightness_hz, loudness_db
 from audio.mel import LogMelSpectrogram
 from evaluation.page import save_json
-from pipelines.borders import BORDER_FRAMES, border_scores
-from pipelines.canvas import EDGE_FRAMES
+from pipelines.borders import border_scores
+from pipelines.canvas import EDGE_FRAMES, seam_reach
 from pipelines.clips import check_writable
 from pipelines.control_promises import STRENGTHS, Property, show
 from pipelines.editing import Edit
@@ -105,6 +106,7 @@ def check_control(
         Property("kept", tuple(check.kept(bar("kept", longest))), KEPT_NATS),
         Property("extend", tuple(score for scores, _ in joins for score in scores), ROUGHEST),
         Property("goes_on", tuple(level for _, level in joins), LEVEL_DB),
+        Property("before", tuple(check.beginnings(bar("before", longest))), ROUGHEST),
         Property("morph", tuple(check.morphs(bar("morph", pairs(prompts)))), LONGEST_STEP),
         Property("loop", tuple(check.loops(bar("loop", prompts))), ROUGHEST),
         Property("long", tuple(check.long(bar("long", held))), ROUGHEST),
@@ -162,13 +164,16 @@ class ControlCheck:
     def kept(self, sources: Iterable[Clip]) -> Iterator[float]:
         """Largest distance from the reconstruction beyond the reach of a mask; nothing of clips that it all reaches."""
         pipeline = self.pipeline
-        reach = pipeline.diffusion.spec.frames_per_latent + pipeline.autoencoder.decoder_reach() + BORDER_FRAMES
-        reach += getattr(pipeline.vocoder, "receptive_field", int)() // 2
         for clip in sources:
             whole = self.log_mel(self.made(edit=Edit(clip.path, 0.0))[0])
             frames = whole.shape[-1]
             start, end = (share * frames / self.mel.frame_rate for share in MASK)
-            filled = self.log_mel(self.made(edit=Edit(clip.path, mask=((start, end),)))[0])
+            edit = Edit(clip.path, mask=((start, end),))
+            seconds = seam_reach(edit, pipeline.autoencoder, pipeline.diffusion, pipeline.vocoder)
+            if seconds is None:
+                continue
+            reach = math.ceil(seconds * self.mel.frame_rate)
+            filled = self.log_mel(self.made(edit=edit)[0])
             first, last = int(MASK[0] * frames) - reach, int(MASK[1] * frames) + reach
             sides = [part for part in (slice(0, max(0, first)), slice(last, frames)) if whole[:, part].shape[-1]]
             # A new sound that is louder than the source lowers the level of the whole clip, which is no change of it.
@@ -178,22 +183,36 @@ class ControlCheck:
 
     def extensions(self, sources: Iterable[Clip]) -> Iterator[tuple[list[float], float]]:
         """Change where a source breaks off and what is made begins; most decibels from what was there."""
+        # The last frames of a source are let go: where that begins is a border too.
+        edge = EDGE_FRAMES * self.pipeline.diffusion.spec.frames_per_latent
+        for clip, whole, path in self.in_parts(sources, 0.0, BROKEN_OFF):
+            made = self.made(*clip.captions[:1], edit=Edit(path, extend_after=EXTENDED_SECONDS))[0]
+            was, samples = torch.from_numpy(whole), int(BROKEN_OFF * len(whole))
+            end, width = self.frame(samples), round(LEVEL_SECONDS * self.mel.sample_rate)
+            starts = [samples + round(at * self.mel.sample_rate) for at in LEVEL_AT]
+            parts = [slice(start, start + width) for start in starts if start + width <= len(was)]
+            apart = max((abs(decibels(made[part]) - decibels(was[part])) for part in parts), default=0.0)
+            yield list(border_scores(self.log_mel(made), [end - edge, end])), apart
+
+    def beginnings(self, sources: Iterable[Clip]) -> Iterator[float]:
+        """Change where what is made before a source that breaks in leads over to it."""
+        for clip, _, path in self.in_parts(sources, BROKEN_OFF, 1.0):
+            made = self.made(*clip.captions[:1], edit=Edit(path, extend_before=EXTENDED_SECONDS))[0]
+            yield from border_scores(self.log_mel(made), [self.frame(round(EXTENDED_SECONDS * self.mel.sample_rate))])
+
+    def in_parts(self, sources: Iterable[Clip], first: float, last: float) -> Iterator[tuple[Clip, np.ndarray, Path]]:
+        """Clips, their samples, and a file that holds them from one share of their length to another."""
         rate = self.mel.sample_rate
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "broken_off.wav"
+            path = Path(folder) / "part.wav"
             for clip in sources:
                 whole = read_audio(clip.path, rate, seconds=self.pipeline.defaults.max_seconds)[0]
-                samples = int(BROKEN_OFF * len(whole))
-                write_audio(path, whole[:samples], rate)
-                made = self.made(*clip.captions[:1], edit=Edit(path, extend_after=EXTENDED_SECONDS))[0]
-                end = round(samples / rate * self.mel.frame_rate)
-                # The last frames of a source are let go: where that begins is a border too.
-                edge = EDGE_FRAMES * self.pipeline.diffusion.spec.frames_per_latent
-                was, width = torch.from_numpy(whole), round(LEVEL_SECONDS * rate)
-                starts = [samples + round(at * rate) for at in LEVEL_AT]
-                parts = [slice(start, start + width) for start in starts if start + width <= len(was)]
-                apart = max((abs(decibels(made[part]) - decibels(was[part])) for part in parts), default=0.0)
-                yield list(border_scores(self.log_mel(made), [end - edge, end])), apart
+                write_audio(path, whole[int(first * len(whole)) : int(last * len(whole))], rate)
+                yield clip, whole, path
+
+    def frame(self, samples: int) -> int:
+        """The mel frame at a sample."""
+        return round(samples / self.mel.sample_rate * self.mel.frame_rate)
 
     def morphs(self, ends: Iterable[tuple[str, str]]) -> Iterator[float]:
         """Longest step over the median step."""

@@ -2,7 +2,8 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ ABOUT_BYTES = 64 * 2**20
 
 # What is asked for to show what numbers do, where the model knows them: pitches are C3 and C5.
 NUMBERS = {"pitch": (48.0, 72.0), "loudness": (-30.0, -6.0), "brightness": (400.0, 4000.0), "seconds": (0.3, 2.0)}
+
+SHOWN_LABELS = 5
 
 Sound = tuple[str, Tensor]
 """A title and a clip, `(samples,)`."""
@@ -103,6 +106,12 @@ class Gallery:
             for value in (one for one in values if low <= one <= high):
                 yield f"--{name} {value:g}", self.one(plain, **{"seconds": 0.8, name: value})
 
+    def labels(self) -> Iterator[Sound]:
+        """The same noise as several of the model's classes, without a prompt."""
+        known = self.pipeline.diffusion.config.conditioning.labels
+        for label in known[:: max(1, len(known) // SHOWN_LABELS)][:SHOWN_LABELS]:
+            yield f"--label {label}", self.one(label=label, seconds=0.8)
+
     def best_of(self) -> Iterator[Sound]:
         """The best of eight beside the first."""
         for prompt in ("a bright marimba, C5", "a tight acoustic snare"):
@@ -137,6 +146,21 @@ class Gallery:
         for number, clip in enumerate(clips):
             yield f"--morph, {number + 1} of {len(clips)}", clip
 
+    def seeds(self) -> Iterator[Sound]:
+        """From one noise to another."""
+        clips = self.made("a sweep pad", to_seed=self.seed + 1, morph_clips=6, seconds=0.8)
+        for number, clip in enumerate(clips):
+            yield f"--morph {self.seed} {self.seed + 1}, {number + 1} of {len(clips)}", clip
+
+    def recordings(self) -> Iterator[Sound]:
+        """From the recording to another sound file, which is made for it."""
+        with tempfile.TemporaryDirectory() as folder:
+            other = Path(folder) / "other.wav"
+            write_audio(other, self.one("a deep kick", seconds=0.8).numpy(), self.pipeline.sample_rate)
+            clips = self.made(edit=Edit(self.source, 0.3, toward=other), morph_clips=6)
+            for number, clip in enumerate(clips):
+                yield f"--morph A.wav B.wav, {number + 1} of {len(clips)}", clip
+
     def long(self) -> Iterator[Sound]:
         """Beyond the length of training, at once and live."""
         words = "a string ensemble"
@@ -160,6 +184,29 @@ class Gallery:
         for name in solvers:
             yield f"--solver {name}", self.one("a bright bell, C5", seconds=1.0, solver=name)
 
+    def times(self) -> Iterator[Sound]:
+        """The same noise in few steps, which lie elsewhere."""
+        ways: Sequence[dict[str, Any]] = ({}, {"spacing": "quadratic"}, {"spacing": "cosine"}, {"shift": 3.0})
+        for words in ways:
+            name = ", ".join(f"--{key} {value}" for key, value in words.items()) or "--solver_steps 6"
+            yield (
+                name,
+                self.pipeline("a bright bell, C5", seed=self.seed, seconds=1.0, solver_steps=6, **words).waveforms[0],
+            )
+
+    def guidance(self) -> Iterator[Sound]:
+        """What a large scale overdoes, and three remedies."""
+        remedies: Sequence[dict[str, Any]] = (
+            {},
+            {"guidance_interval": (0.1, 0.6)},
+            {"guidance_rescale": 0.7},
+            {"guidance_parallel": 0.0},
+        )
+        for words in remedies:
+            name = ", ".join(f"--{key} {value}" for key, value in words.items()) or "--guidance_scale 6"
+            name = name.replace("(", "").replace(", 0.6)", ":0.6")
+            yield name, self.one("a bright bell, C5", seconds=1.0, guidance_scale=6.0, **words)
+
 
 MODES: dict[str, Callable[[Gallery], Iterator[Sound]]] = {
     "strength": Gallery.strength,
@@ -168,14 +215,19 @@ MODES: dict[str, Callable[[Gallery], Iterator[Sound]]] = {
     "prompts": Gallery.prompts,
     "glide": Gallery.glide,
     "numbers": Gallery.numbers,
+    "labels": Gallery.labels,
     "best_of": Gallery.best_of,
     "variety": Gallery.variety,
     "style": Gallery.style,
     "loop": Gallery.loop,
     "morph": Gallery.morph,
+    "seeds": Gallery.seeds,
+    "recordings": Gallery.recordings,
     "long": Gallery.long,
     "stereo": Gallery.stereo,
     "steering": Gallery.steering,
+    "times": Gallery.times,
+    "guidance": Gallery.guidance,
 }
 
 
@@ -196,8 +248,8 @@ def gallery(
         out: folder to write into.
         prompt: what the recording could be called.
         model: folder of a bundle; the bundled model when left out.
-        modes: strength, mask, extend, prompts, glide, numbers, best_of, variety, style, loop, morph, long, stereo,
-            steering; all when left out.
+        modes: strength, mask, extend, prompts, glide, numbers, labels, best_of, variety, style, loop, morph, seeds,
+            recordings, long, stereo, steering, times, guidance; all when left out.
         sounds: write the sounds too.
         seed: of everything.
         solver_steps: of the solver; from the bundle when left out.
@@ -214,6 +266,9 @@ def gallery(
     for name in modes or MODES:
         say(f"{name}: {(MODES[name].__doc__ or '').strip()}")
         made = list(MODES[name](shown))
+        if not made:
+            say(f"{name}: this model knows nothing of it")
+            continue
         save(made, out / name, shown.pipeline, sounds)
         answer(str(out / f"{name}.png"))
 

@@ -89,7 +89,8 @@ def generate(
         pitch: a note (C4), a frequency (440Hz) or a MIDI number (60).
         loudness: of the loudest 50 ms, in dB relative to full scale, such as -12.
         brightness: spectral centroid, in Hz, such as 2000.
-        label: one of the model's classes, such as "snare drum"; a wrong one is answered with the nearest.
+        label: one of the model's classes, such as "snare", beside a prompt or instead of one; a wrong one is answered
+            with the nearest.
         style: a sound file whose timbre the clips are drawn towards.
         style_strength: how far, 0 to 1; 0.15 when left out. More of it takes more away from the prompt.
         init_audio: a sound file to start from: a variation of it, or with --mask or --extend_after more of it.
@@ -156,15 +157,11 @@ def generate(
     if watch and request.edit is not None and request.edit.start_time >= 1.0:
         raise ValueError("--watch and --strength 0 contradict each other: no solver runs")
     check_writable(out, int(clips // best_of * (settings["seconds"] * pipeline.sample_rate * 4 + 100_000)))
-    kept = f", one of {best_of} kept" if best_of > 1 else ""
-    say(
-        f"seed {settings['seed']}: {clips} clips of {settings['seconds']:g} s{kept}, {settings['solver']}, "
-        f"{settings['solver_steps']} solver steps"
-    )
     from dataclasses import replace
 
-    from pipelines.progress import solver_bar
+    from pipelines.progress import announce, solver_bar
 
+    announce(pipeline, request, settings, clips)
     with solver_bar(pipeline, clips, settings) as on_step:
         output = pipeline.run(replace(request, seed=settings["seed"]), on_step)
     deliver(output, pipeline, out, format, plot, watch)

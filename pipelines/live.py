@@ -12,18 +12,17 @@ Latents go to sound by the streaming decoder. The noise of a latent frame depend
 gives the same clip. It is another clip than the one that is made at once: there no frame is settled before another.
 """
 
-import io
 import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import soundfile
 import torch
 from torch import Tensor
 
 from audio.comments import wav_header
+from audio.files import pcm16
 from latent_diffusion.conditioning import Condition
 from latent_diffusion.guidance import Mixture
 from pipelines.canvas import let_go
@@ -245,9 +244,7 @@ class Guard:
 
 def pcm(piece: Tensor) -> bytes:
     """Samples as 16-bit numbers, little end first, rounded as in our files."""
-    raw = io.BytesIO()
-    soundfile.write(raw, piece.numpy(), 1, format="RAW", subtype="PCM_16", endian="LITTLE")
-    return raw.getvalue()
+    return pcm16(piece.numpy()).astype("<i2").tobytes()
 
 
 def live_page(pipeline: TextToAudioPipeline, job: Job, settings: dict[str, Any]) -> dict[str, Any]:

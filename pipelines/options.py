@@ -60,7 +60,7 @@ NEEDS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], bool]], ...] = (
         (name, "a --guidance_scale other than 1", lambda given: given.get("guidance_scale") != 1.0)
         for name in ("negative_prompt", "guidance_interval", "guidance_rescale", "guidance_parallel")
     ),
-    ("format", "files, and --stream writes none", lambda given: "stream" not in given),
+    *((name, "files, and --stream writes none", lambda given: "stream" not in given) for name in ("format", "out")),
 )
 
 
@@ -94,8 +94,8 @@ def request_from(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 (Request, i
     """
     check_needs(options)
     ends = options["morph"] or ()
-    # Seeds need words beside them; prompts are words, and sound files need none.
-    needed = options["init_audio"] is None and all(end.isdecimal() for end in ends)
+    # Seeds need words beside them; prompts are words, a label is one, and sound files need none.
+    needed = options["init_audio"] is None and options["label"] is None and all(end.isdecimal() for end in ends)
     prompts = read_prompts(options["prompt"] or [], options["prompts_file"], needed)
     from pipelines.words import request_of
 
@@ -195,6 +195,10 @@ def read_prompts(prompts: Sequence[str], file: Path | None, needed: bool = True)
     if any(not text.strip() for text in texts):
         raise ValueError("--prompt: expected some words, got an empty prompt")
     if file is not None:
+        if file.suffix.lower() in (".csv", ".jsonl"):
+            raise ValueError(
+                f"--prompts_file: '{file}' is a table; python -m pipelines.batch '{file}' --out FOLDER takes it"
+            )
         try:
             lines = file.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:

@@ -9,8 +9,11 @@ from rich.console import Console
 from rich.progress import Progress, track
 from rich.table import Table
 
+from pipelines.canvas import seam_reach
 from pipelines.clips import WrittenClip
+from pipelines.request import Request
 from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
+from training.command import say
 from training.interrupts import stop_if_interrupted
 
 
@@ -23,6 +26,26 @@ def bar(text: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
             yield item
 
     return shown
+
+
+def announce(pipeline: TextToAudioPipeline, request: Request, settings: dict[str, Any], clips: int) -> None:
+    """Say what is going to be made, and how much of a source stays as it is.
+
+    Args:
+        pipeline: of the model.
+        request: what is asked for.
+        settings: of `TextToAudioPipeline.settle`.
+        clips: in all.
+    """
+    kept = f", one of {request.best_of} kept" if request.best_of > 1 else ""
+    say(
+        f"seed {settings['seed']}: {clips} clips of {settings['seconds']:g} s{kept}, {settings['solver']}, "
+        f"{settings['solver_steps']} solver steps"
+    )
+    if request.edit is not None:
+        reach = seam_reach(request.edit, pipeline.autoencoder, pipeline.diffusion, pipeline.vocoder)
+        if reach is not None:
+            say(f"beyond {reach:.2f} s from what is made anew the source stays as --strength 0 gives it back")
 
 
 @contextmanager

@@ -35,6 +35,9 @@ def request_of(prompts: Sequence[str], words: Mapping[str, Any]) -> Request:
     ends = morph_ends(prompts, said)
     texts = ends.pop("prompts", tuple(prompts))
     edit = edit_of({**said, **ends})
+    if not texts and edit is None and said.get("label"):
+        # A label alone is its own prompt.
+        texts = (str(said["label"]),)
     for name in (*EDITS, "init_audio", "morph", "toward"):
         said.pop(name, None)
         ends.pop(name, None)

@@ -1,6 +1,10 @@
 """A table of prompts becomes a folder of clips, once, however often it is started."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ from pipelines import TextToAudioPipeline
 from pipelines.batch import main
 from pipelines.generate import main as generate
 
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = ["--solver_steps", "2", "--device", "cpu", "--seed", "5"]
 TABLE = """prompt,seconds,pitch,loudness,label
 a deep kick,0.3,,,
@@ -80,6 +85,28 @@ def test_what_is_there_is_not_made_again_and_what_is_missing_is(small_bundle, ta
     assert {path.name for path in out.iterdir()} == files
     assert all(path.stat().st_mtime_ns == time for path, time in times.items() if path != gone)
     assert np.abs(again[gone.name] - first[gone.name]).max() < 2e-3
+
+
+def test_a_batch_that_is_killed_goes_on_and_repeats_nothing(tmp_path) -> None:
+    """The bundled model in a process of its own, killed as soon as some clips are there."""
+    rows = [f"a snare drum,0.3\na marimba,{0.4 + 0.05 * number}" for number in range(6)]
+    (tmp_path / "sounds.csv").write_text("\n".join(["prompt,seconds", *rows]))
+    command = [sys.executable, "-m", "pipelines.batch", str(tmp_path / "sounds.csv"), *QUICK, "--out"]
+    with subprocess.Popen([*command, str(tmp_path / "out")], stderr=subprocess.DEVNULL, cwd=ROOT) as process:
+        while not list((tmp_path / "out").glob("*.wav")) and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    there = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.wav")}
+    assert 0 < len(there) < 12
+    done = subprocess.run([*command, str(tmp_path / "out")], capture_output=True, check=True, cwd=ROOT, text=True)
+    assert f"12 clips, {len(there)} of them there already" in done.stderr
+    assert all(path.stat().st_mtime_ns == written for path, written in there.items())
+    subprocess.run([*command, str(tmp_path / "whole")], capture_output=True, check=True, cwd=ROOT)
+    first, whole = clips(tmp_path / "out"), clips(tmp_path / "whole")
+    assert len(whole) == 12
+    assert first.keys() == whole.keys()
+    assert all(np.abs(first[name] - whole[name]).max() < 2e-3 for name in whole)
 
 
 def test_a_table_may_be_longer_than_what_is_made_at_once(small_bundle, table, tmp_path, monkeypatch) -> None:

@@ -21,6 +21,7 @@ def source(sonic_pi_folder: Path, tmp_path: Path) -> Path:
 def test_modes_become_pictures_and_sounds(source, tmp_path, capsys) -> None:
     out = tmp_path / "gallery"
     modes = ["strength", "mask", "extend", "glide", "numbers", "best_of", "variety", "style", "morph", "stereo"]
+    modes += ["labels", "seeds", "recordings", "times", "guidance"]
     options = ["--prompt", "a bell", "--solver_steps", "2", *(word for mode in modes for word in ("--modes", mode))]
     assert main(["--audio", str(source), "--out", str(out), *options]) == 0
     paths = [Path(line) for line in capsys.readouterr().out.split()]
@@ -37,15 +38,21 @@ def test_modes_become_pictures_and_sounds(source, tmp_path, capsys) -> None:
     assert np.abs((left + right) / 2 - both).max() < 1e-3
 
 
-def test_numbers_that_a_model_does_not_know_are_left_out(source, small_bundle, tmp_path, monkeypatch) -> None:
+def test_numbers_that_a_model_does_not_know_are_left_out(source, small_bundle, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(gallery, "NUMBERS", {"pitch": (1.0, 60.0), "loudness": (-12.0,), "hardness": (1.0,)})
     options = ["--modes", "numbers", "--solver_steps", "1", "--model", str(small_bundle)]
     assert main(["--audio", str(source), "--out", str(tmp_path / "g"), *options]) == 0
     assert len(list((tmp_path / "g").glob("numbers_*.wav"))) == 2
+    monkeypatch.setattr(gallery, "NUMBERS", {"hardness": (1.0,)})
+    capsys.readouterr()
+    assert main(["--audio", str(source), "--out", str(tmp_path / "none"), *options]) == 0
+    printed = capsys.readouterr()
+    assert "numbers: this model knows nothing of it" in printed.err
+    assert printed.out == ""
 
 
 def test_bad_input_is_one_line(source, tmp_path, capsys) -> None:
-    assert len(MODES) == 14
+    assert len(MODES) == 19
     for options, words in (
         (["--audio", str(source), "--modes", "sing"], "modes: expected some of strength"),
         (["--audio", "/nowhere.wav"], "not a readable sound file"),

@@ -82,5 +82,5 @@ def test_a_long_clip_is_written_and_made_again(tmp_path, capsys) -> None:
 
 def test_a_long_loop_goes_round(pipeline) -> None:
     made = pipeline("a drawbar organ", loop=True, seconds=6.0, seed=1, num_clips=3, solver_steps=16)
-    # Whatever meets at the seam is a place like any other, so the score of a single loop is that of a chance place.
-    assert sorted(seam_score(loop, pipeline.autoencoder.mel) for loop in made.waveforms)[1] < 1.3
+    # It begins where it changes least.
+    assert max(seam_score(loop, pipeline.autoencoder.mel) for loop in made.waveforms) <= 1.0

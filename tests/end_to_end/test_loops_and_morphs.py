@@ -137,7 +137,13 @@ def test_the_denoising_can_be_watched(pipeline, tmp_path, capsys) -> None:
     paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert [path.name for path in paths[2:]] == ["a-bell_seed1_0_watch.png", "a-bell_seed1_0_watch.wav"]
     assert paths[2].read_bytes()[:4] == b"\x89PNG"
-    assert soundfile.info(str(paths[3])).duration == pytest.approx(6 * (0.5 + 0.15), abs=0.4)
+    heard, clip = (torch.from_numpy(read_audio(path, pipeline.sample_rate)[0]) for path in (paths[3], paths[0]))
+    assert len(heard) / pipeline.sample_rate == pytest.approx(6 * (0.5 + 0.15), abs=0.4)
+    # Guess after guess, each followed by a pause: the last is the clip, the first is not, and both are heard.
+    guesses = [part[: len(clip)] for part in heard.reshape(6, -1)]
+    apart = [nats(pipeline, guess / guess.abs().max(), clip / clip.abs().max()) for guess in (guesses[0], guesses[-1])]
+    assert apart[1] < 0.2 < apart[0]
+    assert min(float(guess.abs().max()) for guess in guesses) > 0.01
     watch = watch_clip(pipeline, pipeline(("a bell",), seconds=0.5, seed=1, solver_steps=6))
     assert watch.times == pytest.approx([number / 6 for number in range(6)])
     # What is held begins as noise, and the last guess is nearly the clip; the first is not.

@@ -18,6 +18,7 @@ from pipelines import TextToAudioPipeline
 from pipelines.batch import main as batch
 from pipelines.conditions import told_numbers
 from pipelines.editing import Edit
+from pipelines.generate import main as generate
 from pipelines.request import Job, Request, jobs_of
 
 PROMPTS = ("a snare drum", "an organ, C4", "a bright piano, A4", "a warm synth pad, C3")
@@ -152,3 +153,13 @@ def test_what_is_kept_of_a_source_keeps_its_level(pipeline, sonic_pi_folder, tmp
     )
     early = slice(0, round(0.3 * seconds * pipeline.sample_rate))
     assert np.abs(plain[early] - quiet[early]).max() < 1e-3
+
+
+def test_a_label_alone_is_its_own_prompt(pipeline, tmp_path, capsys) -> None:
+    (alone,), (both,) = sounds(pipeline, label="glockenspiel"), sounds(pipeline, "glockenspiel", label="glockenspiel")
+    assert np.array_equal(alone, both)
+    options = ["--label", "glockenspiel", "--seconds", "0.3", "--solver_steps", "2", "--plot", "false", "--seed", "1"]
+    assert generate([*options, "--out", str(tmp_path)]) == 0
+    assert Path(capsys.readouterr().out.strip()).name == "glockenspiel_seed1_0.wav"
+    assert generate(["--label", "glokenspiel", "--out", str(tmp_path / "no")]) == 2
+    assert "nearest of its 227 labels: glockenspiel" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from audio.files import list_audio_files, read_audio, resample, write_audio
+from audio.streaming import write_blocks
 
 
 def tone(seconds: float = 0.5, rate: int = 44100, hertz: float = 440.0) -> np.ndarray:
@@ -23,6 +24,22 @@ def test_what_is_written_is_read(kind: str, tmp_path: Path) -> None:
     assert len(waveform) == 22050
     assert np.abs(waveform - tone()).max() < (0.05 if kind == "ogg" else 1e-4)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_samples_are_the_nearest_ones_in_every_lossless_file(tmp_path: Path) -> None:
+    sound = np.append(np.random.default_rng(0).uniform(-1.0, 1.0, 5_000), [1.0, -1.0, 0.0, -1e-6]).astype(np.float32)
+    found = {}
+    for kind in ("wav", "flac"):
+        write_audio(tmp_path / f"a.{kind}", sound, 22_050)
+        with write_blocks(tmp_path / f"b.{kind}", 22_050) as append:
+            append(sound[:3_000])
+            append(sound[3_000:])
+        found[kind], blocks = (soundfile.read(tmp_path / f"{name}.{kind}", dtype="int16")[0] for name in "ab")
+        assert np.array_equal(found[kind], blocks)
+    assert np.array_equal(found["wav"], found["flac"])
+    assert np.abs(found["wav"] / 32_768.0 - sound).max() <= 1.0 / 32_768.0
+    assert np.abs(found["wav"] / 32_768.0 - sound)[sound < 0.9999].max() <= 0.5 / 32_768.0
+    assert found["wav"][-3:].tolist() == [-32_768, 0, 0]
 
 
 def test_stereo_is_averaged_and_rates_are_resampled(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """A clip as it is made: its noise and stretches depend on nothing but numbers, and no gain ever makes a step."""
 
-import io
 import itertools
 
 import numpy as np
@@ -9,6 +8,7 @@ import soundfile
 import torch
 
 from audio.comments import read_comment, wav_header
+from audio.files import write_audio
 from latent_diffusion.guidance import Mixture
 from pipelines.live import LET_GO_FROM, Guard, _held, _part, check_live, frame_noise, pcm, stretches
 from pipelines.request import Request
@@ -92,10 +92,8 @@ def test_a_header_is_a_wav_that_tells(tmp_path) -> None:
     assert rate == 22_050
     assert np.abs(read - sound.numpy()).max() < 1e-4
     assert read_comment(path) == "odd text ä"
-    other = io.BytesIO()
-    soundfile.write(other, sound.numpy(), 22_050, format="WAV", subtype="PCM_16")
-    other.seek(0)
-    assert np.array_equal(soundfile.read(other)[0], read)
+    write_audio(tmp_path / "b.wav", sound.numpy(), 22_050)
+    assert np.array_equal(soundfile.read(tmp_path / "b.wav")[0], read)
 
 
 def test_weights_that_change_along_time_are_cut_and_others_are_not() -> None:
