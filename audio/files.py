@@ -158,7 +158,9 @@ def pcm16(waveform: Waveform) -> NDArray[np.int16]:
 
     libsndfile rounds floats to a FLAC and cuts their fraction off to a WAV: the same clip would be another.
     """
-    nearest: NDArray[np.int16] = np.clip(np.rint(np.asarray(waveform) * 32_768.0), -32_768.0, 32_767.0).astype(np.int16)
+    scaled = np.asarray(waveform) * 32_768.0
+    np.clip(np.rint(scaled, out=scaled), -32_768.0, 32_767.0, out=scaled)
+    nearest: NDArray[np.int16] = scaled.astype(np.int16)
     return nearest
 
 

@@ -32,12 +32,14 @@ class Condition:
         mask: `(batch, tokens)`, True where a token counts.
         vector: `(batch, width)`.
         after: latent frames that follow the last one that the network sees, `(batch,)`; None where it sees the end.
+        for_guide: the same as the guiding model understands it; None where there is none.
     """
 
     tokens: Tensor
     mask: Tensor
     vector: Tensor
     after: Tensor | None = None
+    for_guide: "Condition | None" = None
 
     def __len__(self) -> int:
         return len(self.vector)

@@ -18,11 +18,19 @@ Two remedies against what a large scale overdoes, both on the data that a predic
                projection of adaptive projected guidance (Sadat, Hilliges, Weber, 2024, equation 7; no momentum)
     rescale    the guided data get this much of the spread of the unguided ones (Lin, Liu, Li, Yang, "Common Diffusion
                Noise Schedules and Sample Steps are Flawed", 2024, equations 15 and 16)
+
+Autoguidance leads away from what a weaker model of the same kind makes of the same words:
+
+    guided + (auto - 1) * (said - what the weaker one says)
+
+(Karras, Aittala, Kynkäänniemi, Lehtinen, Aila, Laine, "Guiding a Diffusion Model with a Bad Version of Itself", 2024,
+section 3.) What both get wrong in the same way, the weaker one gets more wrong: clips come nearer to real ones,
+whatever the words.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -46,6 +54,7 @@ class GuidanceConfig:
         interval: first and last time at which it acts, 0 noise, 1 data.
         rescale: share of the unguided spread that is restored, 0 to 1.
         parallel: weight of the step's part along the data, 0 to 1; 1 is plain guidance.
+        auto: away from a weaker model, at all times; 1 is off.
 
     Raises:
         ValueError: a number out of its range.
@@ -55,11 +64,13 @@ class GuidanceConfig:
     interval: tuple[float, float] = (0.0, 1.0)
     rescale: float = 0.0
     parallel: float = 1.0
+    auto: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        if not math.isfinite(self.scale) or not 0.0 <= self.scale <= 100.0:
-            raise ValueError(f"guidance_scale: expected 0 to 100, got {self.scale}")
+        for option, value in (("guidance_scale", self.scale), ("autoguidance", self.auto)):
+            if not math.isfinite(value) or not 0.0 <= value <= 100.0:
+                raise ValueError(f"{option}: expected 0 to 100, got {value}")
         first, last = self.interval
         if not 0.0 <= first < last <= 1.0:
             raise ValueError(f"guidance_interval: expected two rising times from 0 to 1, got {first} and {last}")
@@ -108,6 +119,7 @@ def guided_field(
     guidance: GuidanceConfig,
     prediction: Prediction,
     mask: Tensor | None = None,
+    weaker: ConditionedField | None = None,
 ) -> Field:
     """Wrap a conditioned field.
 
@@ -119,29 +131,42 @@ def guided_field(
         guidance: how.
         prediction: what the field gives.
         mask: `(batch, latent_frames)`, True where a frame is part of its row; None where all are.
+        weaker: of a weaker model, whose conditions are `for_guide` of those of `said`; for autoguidance.
+
+    Raises:
+        ValueError: autoguidance without a weaker model.
     """
     mixture = said if isinstance(said, Mixture) else Mixture((said,), (torch.ones(()),))
-
-    def plain(latents: Tensor, time: Tensor) -> Tensor:
-        return _mixed(_together(field, latents, time, mixture.parts), mixture)
-
-    if guidance.scale == 1.0:
-        return plain
+    away = guidance.auto != 1.0
+    if away and weaker is None:
+        raise ValueError("autoguidance: this model holds no weaker one to be led away from; 1 is off")
+    for_guide = _for_guide(mixture) if away else mixture
+    pressed = guidance.scale != 1.0
 
     def guided(latents: Tensor, time: Tensor) -> Tensor:
-        if not guidance.acts_at(time):
-            return plain(latents, time)
-        *wanted, without = _together(field, latents, time, (*mixture.parts, negative))
-        with_condition = _mixed(wanted, mixture)
-        step = with_condition - without
-        if guidance.parallel != 1.0:
-            step = _less_parallel(step, with_condition, latents, time, guidance.parallel, prediction, mask)
-        made = with_condition + (guidance.scale - 1.0) * step
-        if guidance.rescale:
+        acts = pressed and guidance.acts_at(time)
+        wanted = _together(field, latents, time, (*mixture.parts, *([negative] if acts else [])))
+        made = with_condition = _mixed(wanted[: len(mixture.parts)], mixture)
+        if acts:
+            step = with_condition - wanted[-1]
+            if guidance.parallel != 1.0:
+                step = _less_parallel(step, with_condition, latents, time, guidance.parallel, prediction, mask)
+            made = made + (guidance.scale - 1.0) * step
+        if away and weaker is not None:
+            poorer = _mixed(_together(weaker, latents, time, for_guide.parts), for_guide)
+            made = made + (guidance.auto - 1.0) * (with_condition - poorer)
+        if guidance.rescale and (acts or away):
             made = _rescaled(made, with_condition, latents, time, guidance.rescale, prediction, mask)
         return made
 
     return guided
+
+
+def _for_guide(mixture: Mixture) -> Mixture:
+    parts = tuple(part.for_guide for part in mixture.parts if part.for_guide is not None)
+    if len(parts) != len(mixture.parts):
+        raise ValueError("autoguidance: expected conditions that the weaker model understands")
+    return replace(mixture, parts=parts)
 
 
 def _together(field: ConditionedField, latents: Tensor, time: Tensor, conditions: Sequence[Condition]) -> list[Tensor]:

@@ -5,6 +5,7 @@ ones. Nothing here is random: noise comes from the caller, and the same noise gi
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ LOOP_MARGIN = 8
 
 
 class LatentDiffusion(nn.Module):
-    """Network, conditioners and preconditioner.
+    """Network, conditioners and preconditioner; where there is a guiding model, the same of it as `guide`.
 
     Args:
         config: everything.
@@ -52,6 +53,8 @@ class LatentDiffusion(nn.Module):
         self.network = DiffusionTransformer(config.latents.channels, config.network)
         self.conditioner = Conditioner(config.conditioning, config.network.width)
         self.preconditioner = Preconditioner(config.latents.channels)
+        of_guide = config.of_guide()
+        self.guide = None if of_guide is None else LatentDiffusion(of_guide)
 
     @classmethod
     def from_checkpoint(cls, path: Path) -> "LatentDiffusion":
@@ -167,7 +170,7 @@ class LatentDiffusion(nn.Module):
             numbers=torch.tensor(rows, dtype=torch.float32, device=self.device),
         )
         condition: Condition = self.conditioner(inputs)
-        return condition
+        return condition if self.guide is None else replace(condition, for_guide=self.guide.conditioner(inputs))
 
     @torch.no_grad()
     def null_condition(self, batch: int) -> Condition:
@@ -233,11 +236,14 @@ class LatentDiffusion(nn.Module):
             noise = noise * mask[:, None]
         prediction = Prediction(self.config.path, self.config.prediction)
         negative = negative or self.null_condition(len(condition))
-        network = self.whole_field(loop, after) if mask is None else self._masked(mask)
-        if given is not None and kept is not None and self.config.network.known:
-            # What is let go on the way is not known.
-            network = told_field(network, known_frames(given, kept.to(self.device) >= 1.0))
-        field = guided_field(network, condition, negative, sampler.guidance, prediction, mask)
+        # What is let go on the way is not known.
+        told = None if given is None or kept is None else known_frames(given, kept.to(self.device) >= 1.0)
+        network, *weaker = (
+            stage._told(stage.whole_field(loop, after) if mask is None else stage._masked(mask), told)
+            for stage in (self, self.guide)
+            if stage is not None
+        )
+        field = guided_field(network, condition, negative, sampler.guidance, prediction, mask, *weaker)
         if style is not None:
             field = styled_field(field, style, prediction, mask)
         if watch is not None:
@@ -264,6 +270,10 @@ class LatentDiffusion(nn.Module):
         if loop:
             return looped_field(self._masked(None), self.window_frames, min(LOOP_MARGIN, self.window_frames // 4))
         return windowed_field(self._masked(None), self.window_frames, self.window_frames // 4, after)
+
+    def _told(self, network: ConditionedField, known: Tensor | None) -> ConditionedField:
+        """The same told which frames are known, where it understands that."""
+        return network if known is None or not self.config.network.known else told_field(network, known)
 
     def _masked(self, mask: Tensor | None) -> ConditionedField:
         """The network as a function of noisy latents, time and condition, for any number of copies of the rows."""

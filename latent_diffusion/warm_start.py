@@ -10,6 +10,7 @@ LABEL_WEIGHT = "conditioner.labels.weight"
 ENDING = "network.ending."
 KNOWN = "network.known."
 BLOCKS = "network.blocks."
+GUIDE = "guide."
 
 
 def warm_weights(model: LatentDiffusion, record: StageRecord, weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -35,4 +36,6 @@ def warm_weights(model: LatentDiffusion, record: StageRecord, weights: dict[str,
         for name, value in model.state_dict().items()
         if name.startswith((ENDING, KNOWN)) or (name.startswith(BLOCKS) and int(name.split(".")[2]) >= depth)
     }
-    return {**fresh, **weights, LABEL_WEIGHT: table}
+    # A guiding model is of its own training.
+    own = {name: value for name, value in weights.items() if not name.startswith(GUIDE)}
+    return {**fresh, **own, LABEL_WEIGHT: table}

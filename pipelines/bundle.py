@@ -8,7 +8,7 @@ import json
 import shutil
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +19,21 @@ from audio.files import file_hash, write_aside
 from training.checkpoint import KINDS, StageRecord, load_stage, save_stage
 from training.command import answer, run_command, say
 
-BUNDLE_FORMAT = 3
+BUNDLE_FORMAT = 4
 BUNDLE_NAME = "bundle.json"
+MOST_GUIDANCE = 100.0
 STORED_TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+def check_autoguidance(autoguidance: float) -> float:
+    """The number itself.
+
+    Raises:
+        ValueError: out of range, or no number.
+    """
+    if isinstance(autoguidance, bool | str) or not 0.0 <= autoguidance <= MOST_GUIDANCE:
+        raise ValueError(f"autoguidance: expected 0 to {MOST_GUIDANCE:g}, got {autoguidance}")
+    return float(autoguidance)
 
 
 def check_variety(variety: float) -> float:
@@ -47,9 +59,10 @@ class Defaults:
         solver: of the generating equation.
         solver_steps: of the solver.
         variety: how far clips of the same words may lie apart, 0 to 1 (ADR 28).
+        autoguidance: away from the model's weaker one (ADR 29); 1 is off.
 
     Raises:
-        ValueError: a variety out of range.
+        ValueError: a variety or an autoguidance out of range.
     """
 
     seconds: float = 1.0
@@ -59,12 +72,14 @@ class Defaults:
     solver_steps: int = 32
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     variety: float = 0.0
+    autoguidance: float = 1.0
 
     def __post_init__(self) -> None:
         """A page of JSON has lists where Python has tuples."""
         first, last = self.guidance_interval
         object.__setattr__(self, "guidance_interval", (float(first), float(last)))
         check_variety(self.variety)
+        check_autoguidance(self.autoguidance)
 
 
 @dataclass(frozen=True)
@@ -141,6 +156,7 @@ def bundle(
     defaults: Defaults | None = None,
     card: Path | None = None,
     dtype: Literal["float16", "bfloat16", "float32"] = "float16",
+    guide: Path | None = None,
 ) -> None:
     """Join three trained stages into a bundle.
 
@@ -153,18 +169,32 @@ def bundle(
         defaults: seconds, guidance, solver and variety that suit the model.
         card: a Markdown page to put beside the weights.
         dtype: in which weights are stored.
+        guide: checkpoint of a weaker diffusion stage, trained on the same latents, that guides the model; when left
+            out, the one that the diffusion stage holds, if any.
 
     Raises:
         ValueError: a wrong checkpoint, or stages that do not belong together.
     """
+    from latent_diffusion.config import LatentDiffusionConfig
+    from latent_diffusion.guide import with_guide
     from latent_diffusion.model import LatentDiffusion
     from pipelines.text_to_audio import TextToAudioPipeline
 
     paths = dict(zip(KINDS, (autoencoder, diffusion, vocoder), strict=True))
     stages = {kind: load_stage(path, kind) for kind, path in paths.items()}
+    if guide is not None:
+        stages["latent_diffusion"] = with_guide(*stages["latent_diffusion"], *load_stage(guide, "latent_diffusion"))
     TextToAudioPipeline.from_stages(autoencoder, diffusion, str(vocoder), device="cpu")
     longest = LatentDiffusion.from_checkpoint(diffusion).max_seconds
     settled = defaults or Defaults(seconds=min(1.0, longest), max_seconds=longest)
+    if settled.max_seconds not in (Defaults.max_seconds, longest):
+        raise ValueError(f"defaults.max_seconds: the model was trained on clips of up to {longest:g} s")
+    settled = replace(settled, max_seconds=longest)
+    guided = LatentDiffusionConfig.from_dict(stages["latent_diffusion"][0].config).guide is not None
+    if not guided and settled.autoguidance != 1.0:
+        raise ValueError("defaults.autoguidance: this model holds no weaker one (--guide CHECKPOINT); 1 is off")
+    if guided and settled.autoguidance == 1.0:
+        say("the guide is not asked where nothing is said: --defaults.autoguidance 1.5 would")
     if out.exists() and not (out / BUNDLE_NAME).is_file() and any(out.iterdir()):
         raise ValueError(f"out: '{out}' exists and is not a bundle; choose another folder")
     page = write_bundle(out, stages, name or out.name, settled, card, STORED_TYPES[dtype])

@@ -125,8 +125,10 @@ def seam_reach(edit: Edit, autoencoder: MelVAE, diffusion: LatentDiffusion, voco
         return None
     unit = diffusion.spec.frames_per_latent
     frames = unit + autoencoder.decoder_reach() + vocoder.receptive_field() // 2 + BORDER_FRAMES
-    # The last frames before an end that is gone on from are let go.
-    frames += EDGE_FRAMES * unit if edit.extend_after else 0
+    if edit.extend_after:
+        # The last frames before the end are let go; and the encoder hears what lies behind it.
+        heard = autoencoder.encoder_reach() + autoencoder.mel.n_fft // autoencoder.mel.hop_length
+        frames += max(EDGE_FRAMES * unit, heard)
     return float(frames / autoencoder.mel.frame_rate)
 
 

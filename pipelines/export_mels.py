@@ -129,6 +129,9 @@ def identity(maker: MelMaker, dtype: str) -> dict[str, Any]:
         return {**found, "stages": {"autoencoder": stages["autoencoder"]}}
     names = ("seed", "guidance_scale", "guidance_interval", "solver", "solver_steps")
     numbers = {"noise_time": maker.noise_time, "variants": maker.variants}
+    if settings["autoguidance"] != 1.0:
+        # Of before there was any, the page says nothing of it.
+        numbers["autoguidance"] = settings["autoguidance"]
     return {**found, "stages": stages, **{name: settings[name] for name in names}, **numbers}
 
 

@@ -22,7 +22,16 @@ WRITING = (
 )
 # Options that a request has under the same name.
 SAME = (
-    *("seconds", "num_clips", "seed", "guidance_scale", "guidance_rescale", "guidance_parallel", "solver"),
+    *(
+        "seconds",
+        "num_clips",
+        "seed",
+        "guidance_scale",
+        "autoguidance",
+        "guidance_rescale",
+        "guidance_parallel",
+        "solver",
+    ),
     *("solver_steps", "spacing", "shift", "eta", "tolerance", "loudness", "brightness", "label", "negative_prompt"),
     *("glide", "loop", "stereo", "best_of", "variety", "style", "style_strength"),
 )
@@ -40,17 +49,21 @@ GROUPS = {
     "from a sound": ("init_audio", "strength", "mask", "extend_before", "extend_after", "again"),
     "where it goes": ("out", "format", "plot", "watch", "stream"),
     "how it is sampled": (
-        *("guidance_scale", "guidance_interval", "guidance_rescale", "guidance_parallel", "solver", "solver_steps"),
-        *("spacing", "shift", "eta", "tolerance"),
+        *("guidance_scale", "guidance_interval", "guidance_rescale", "guidance_parallel", "autoguidance"),
+        *("solver", "solver_steps", "spacing", "shift", "eta", "tolerance"),
     ),
     "the model": ("model", "autoencoder", "diffusion", "vocoder", "device", "precision"),
 }
 # Options that say what to make.
-WORDS = ("prompt", "prompts_file", "morph")
+WORDS = ("prompt", "prompts_file", "label", "morph")
 # Options that only mean something beside another one, and what that is; the last says when it is there.
 NEEDS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], bool]], ...] = (
     *((name, "--init_audio FILE", lambda given: "init_audio" in given or "morph" in given) for name in EDITS),
-    ("variety", "words: --prompt, --prompts_file or --morph", lambda given: not given.keys().isdisjoint(WORDS)),
+    (
+        "variety",
+        "words: --prompt, --prompts_file, --label or --morph",
+        lambda given: not given.keys().isdisjoint(WORDS),
+    ),
     ("glide_at", "--glide true", lambda given: "glide" in given),
     ("morph_clips", "--morph", lambda given: "morph" in given),
     ("style_strength", "--style FILE", lambda given: "style" in given),

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from latent_diffusion.guidance import GuidanceConfig
+from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.sampling import SamplerConfig
 from pipelines.bundle import Defaults, check_variety
 from pipelines.ranking import check_best_of
@@ -24,10 +25,14 @@ MOST_CLIPS = 10_000
 SAMPLER_FIELDS = ("solver", "solver_steps", "spacing", "shift", "eta", "tolerance")
 
 
-def settle(
-    request: Request, defaults: Defaults, solver_names: tuple[str, ...], precision: torch.dtype
-) -> dict[str, Any]:
+def settle(request: Request, defaults: Defaults, diffusion: LatentDiffusion, precision: torch.dtype) -> dict[str, Any]:
     """Fill in the defaults and refuse what cannot be done.
+
+    Args:
+        request: what is asked for.
+        defaults: of the bundle.
+        diffusion: knows which solvers fit it, and whether it holds a weaker model.
+        precision: of matrix products.
 
     Raises:
         ValueError: names the setting, what was expected and what came.
@@ -36,6 +41,7 @@ def settle(
     check_width(request.stereo)
     check_best_of(request)
     check_count(request)
+    solver_names = diffusion.solver_names()
     solver = request.solver or (defaults.solver if defaults.solver in solver_names else solver_names[0])
     if solver not in solver_names:
         raise ValueError(f"solver: expected one of {', '.join(solver_names)}, got '{solver}'")
@@ -49,6 +55,7 @@ def settle(
         "seconds": settled_seconds(request, defaults),
         "seed": seed,
         "guidance_scale": scale,
+        "autoguidance": settled_autoguidance(request, defaults, diffusion.guide is not None),
         "guidance_interval": list(request.guidance_interval or defaults.guidance_interval),
         "guidance_rescale": float(request.guidance_rescale),
         "guidance_parallel": float(request.guidance_parallel),
@@ -81,6 +88,19 @@ def settle(
     return settings
 
 
+def settled_autoguidance(request: Request, defaults: Defaults, guide: bool) -> float:
+    """How strongly clips are led away from what a weaker model makes; 1 where there is none.
+
+    Raises:
+        ValueError: asked for where there is none.
+    """
+    if request.autoguidance is None:
+        return defaults.autoguidance if guide else 1.0
+    if not guide and request.autoguidance != 1.0:
+        raise ValueError("autoguidance: this model holds no weaker one (python -m pipelines.bundle --guide); 1 is off")
+    return float(request.autoguidance)
+
+
 def settled_variety(request: Request, defaults: Defaults) -> float:
     """How far clips of the same words may lie apart; what joins a recording is not to be another kind of sound.
 
@@ -103,6 +123,7 @@ def sampler_of(settings: Mapping[str, Any]) -> SamplerConfig:
         tuple(settings["guidance_interval"]),
         settings["guidance_rescale"],
         settings["guidance_parallel"],
+        settings["autoguidance"],
     )
     return SamplerConfig(**{name: settings[name] for name in SAMPLER_FIELDS}, guidance=guidance)
 

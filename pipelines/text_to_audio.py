@@ -227,7 +227,7 @@ class TextToAudioPipeline:
 
     def settle(self, request: Request) -> dict[str, Any]:
         """Fill in the defaults and refuse what cannot be done; see `pipelines.settling.settle`."""
-        settings = settle(request, self.defaults, self.diffusion.solver_names(), self.precision)
+        settings = settle(request, self.defaults, self.diffusion, self.precision)
         if settings["loop"]:
             settings["seconds"] = loop_seconds(settings["seconds"], self.autoencoder, self.vocoder)
         return settings

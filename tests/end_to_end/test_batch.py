@@ -38,7 +38,7 @@ def run(small_bundle: Path, table: Path, out: Path, *options: str) -> int:
 
 
 def clips(folder: Path) -> dict[str, np.ndarray]:
-    return {path.name: soundfile.read(path)[0] for path in sorted(folder.glob("*.wav"))}
+    return {path.name: soundfile.read(path)[0] for path in sorted(folder.glob("[!.]*.wav"))}
 
 
 def test_each_row_becomes_a_clip_of_its_own_length_and_words(small_bundle, table, tmp_path, capsys) -> None:
@@ -73,7 +73,7 @@ def test_what_is_there_is_not_made_again_and_what_is_missing_is(small_bundle, ta
     out = tmp_path / "out"
     assert run(small_bundle, table, out) == 0
     first = clips(out)
-    times = {path: path.stat().st_mtime_ns for path in out.glob("*.wav")}
+    times = {path: path.stat().st_mtime_ns for path in out.glob("[!.]*.wav")}
     files = {path.name for path in out.iterdir()}
     # As a kill leaves it: the page is there, the sound is not yet.
     gone = out / "a-snare_seed5_2.wav"
@@ -93,11 +93,11 @@ def test_a_batch_that_is_killed_goes_on_and_repeats_nothing(tmp_path) -> None:
     (tmp_path / "sounds.csv").write_text("\n".join(["prompt,seconds", *rows]))
     command = [sys.executable, "-m", "pipelines.batch", str(tmp_path / "sounds.csv"), *QUICK, "--out"]
     with subprocess.Popen([*command, str(tmp_path / "out")], stderr=subprocess.DEVNULL, cwd=ROOT) as process:
-        while not list((tmp_path / "out").glob("*.wav")) and process.poll() is None:
+        while not list((tmp_path / "out").glob("[!.]*.wav")) and process.poll() is None:
             time.sleep(0.01)
         process.kill()
         assert process.wait() == -signal.SIGKILL
-    there = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.wav")}
+    there = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("[!.]*.wav")}
     assert 0 < len(there) < 12
     done = subprocess.run([*command, str(tmp_path / "out")], capture_output=True, check=True, cwd=ROOT, text=True)
     assert f"12 clips, {len(there)} of them there already" in done.stderr
@@ -119,7 +119,7 @@ def test_a_clip_of_a_batch_is_made_again_from_its_own_file(small_bundle, table, 
     out = tmp_path / "out"
     assert run(small_bundle, table, out) == 0
     capsys.readouterr()
-    for path in sorted(out.glob("*.wav")):
+    for path in sorted(out.glob("[!.]*.wav")):
         again = ["--again", str(path), "--model", str(small_bundle), "--plot", "false", "--device", "cpu"]
         assert generate([*again, "--out", str(tmp_path / "again")]) == 0
         made = capsys.readouterr().out.strip()
@@ -137,7 +137,7 @@ def test_a_batch_in_stereo_and_in_a_style_is_made_again_too(
     styled, plain = clips(out), clips(tmp_path / "plain")
     assert all(clip.ndim == 2 for clip in styled.values())
     assert all(np.abs(styled[name] - plain[name]).max() > 1e-3 for name in styled)
-    for path in sorted(out.glob("*.wav"))[:2]:
+    for path in sorted(out.glob("[!.]*.wav"))[:2]:
         again = ["--again", str(path), "--model", str(small_bundle), "--plot", "false", "--device", "cpu"]
         assert generate([*again, "--out", str(tmp_path / "again")]) == 0
         assert np.array_equal(soundfile.read(path)[0], soundfile.read(capsys.readouterr().out.strip())[0])

@@ -107,7 +107,7 @@ def test_beyond_the_printed_reach_of_two_masks_all_is_kept(pipeline, long_source
             assert main([*QUICK, "--init_audio", str(source), *mode, "--out", str(tmp_path)]) == 0
             printed = capsys.readouterr()
             heard.append(torch.from_numpy(read_audio(Path(printed.out.strip()), pipeline.sample_rate)[0])[None])
-        (seconds,) = re.findall(r"beyond ([0-9.]+) s from what is made anew the source stays", printed.err)
+        (seconds,) = re.findall(r"further than ([0-9.]+) s from what is made anew the source stays", printed.err)
         whole, filled = (log_mel(pipeline, one) for one in heard)
         rate = pipeline.autoencoder.mel.frame_rate
         first, last = math.floor((1.1 - float(seconds)) * rate), math.ceil((1.6 + float(seconds)) * rate)

@@ -49,7 +49,8 @@ SAMPLERS = {
     "times": ["--spacing", "cosine", "--shift", "2"],
     "guidance": ["--guidance_scale", "4", "--guidance_interval", "0.1:0.7", "--guidance_rescale", "0.5"],
     "projected": ["--guidance_scale", "4", "--guidance_parallel", "0"],
-    "no guidance": ["--guidance_scale", "1"],
+    "no guidance": ["--guidance_scale", "1", "--autoguidance", "1"],
+    "autoguidance": ["--autoguidance", "2.5"],
 }
 
 

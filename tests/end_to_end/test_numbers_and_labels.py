@@ -161,5 +161,7 @@ def test_a_label_alone_is_its_own_prompt(pipeline, tmp_path, capsys) -> None:
     options = ["--label", "glockenspiel", "--seconds", "0.3", "--solver_steps", "2", "--plot", "false", "--seed", "1"]
     assert generate([*options, "--out", str(tmp_path)]) == 0
     assert Path(capsys.readouterr().out.strip()).name == "glockenspiel_seed1_0.wav"
+    assert generate([*options, "--variety", "0.4", "--out", str(tmp_path / "varied")]) == 0
+    capsys.readouterr()
     assert generate(["--label", "glokenspiel", "--out", str(tmp_path / "no")]) == 2
     assert "nearest of its 227 labels: glockenspiel" in capsys.readouterr().err

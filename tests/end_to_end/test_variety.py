@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -82,7 +83,8 @@ def test_the_bundle_says_how_much_and_a_recording_is_left_as_it_is(tmp_path: Pat
     write_audio(tmp_path / "bell.wav", np.full(44_100, 0.1, dtype=np.float32), 44_100)
 
     def settled(request: Request) -> float:
-        given = settle(replace(request, seed=0), replace(Defaults(), variety=0.3), ("euler",), torch.float32)
+        diffusion = SimpleNamespace(solver_names=lambda: ("euler",), guide=None)
+        given = settle(replace(request, seed=0), replace(Defaults(), variety=0.3), diffusion, torch.float32)
         return float(given["variety"])
 
     assert settled(Request(("a bell",))) == 0.3
