@@ -54,7 +54,8 @@ class GuidanceConfig:
         interval: first and last time at which it acts, 0 noise, 1 data.
         rescale: share of the unguided spread that is restored, 0 to 1.
         parallel: weight of the step's part along the data, 0 to 1; 1 is plain guidance.
-        auto: away from a weaker model, at all times; 1 is off.
+        auto: away from a weaker model; 1 is off.
+        auto_interval: first and last time at which that acts.
 
     Raises:
         ValueError: a number out of its range.
@@ -65,22 +66,30 @@ class GuidanceConfig:
     rescale: float = 0.0
     parallel: float = 1.0
     auto: float = 1.0
+    auto_interval: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         """Check the numbers."""
         for option, value in (("guidance_scale", self.scale), ("autoguidance", self.auto)):
             if not math.isfinite(value) or not 0.0 <= value <= 100.0:
                 raise ValueError(f"{option}: expected 0 to 100, got {value}")
-        first, last = self.interval
-        if not 0.0 <= first < last <= 1.0:
-            raise ValueError(f"guidance_interval: expected two rising times from 0 to 1, got {first} and {last}")
+        for option, (first, last) in (
+            ("guidance_interval", self.interval),
+            ("autoguidance_interval", self.auto_interval),
+        ):
+            if not 0.0 <= first < last <= 1.0:
+                raise ValueError(f"{option}: expected two rising times from 0 to 1, got {first} and {last}")
         for name in ("rescale", "parallel"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"guidance_{name}: expected 0 to 1, got {getattr(self, name)}")
 
     def acts_at(self, time: Tensor) -> bool:
-        """Whether a time is within the interval; times are float32, and its ends are within it."""
-        return self.interval[0] - EDGE <= float(time) <= self.interval[1] + EDGE
+        """Whether the prompt is pressed at a time; times are float32, and the ends of the interval are within it."""
+        return self.scale != 1.0 and self.interval[0] - EDGE <= float(time) <= self.interval[1] + EDGE
+
+    def leads_at(self, time: Tensor) -> bool:
+        """Whether a weaker model is led away from at a time."""
+        return self.auto != 1.0 and self.auto_interval[0] - EDGE <= float(time) <= self.auto_interval[1] + EDGE
 
 
 @dataclass(frozen=True)
@@ -137,14 +146,12 @@ def guided_field(
         ValueError: autoguidance without a weaker model.
     """
     mixture = said if isinstance(said, Mixture) else Mixture((said,), (torch.ones(()),))
-    away = guidance.auto != 1.0
-    if away and weaker is None:
+    if guidance.auto != 1.0 and weaker is None:
         raise ValueError("autoguidance: this model holds no weaker one to be led away from; 1 is off")
-    for_guide = _for_guide(mixture) if away else mixture
-    pressed = guidance.scale != 1.0
+    for_guide = _for_guide(mixture) if guidance.auto != 1.0 else mixture
 
     def guided(latents: Tensor, time: Tensor) -> Tensor:
-        acts = pressed and guidance.acts_at(time)
+        acts, away = guidance.acts_at(time), guidance.leads_at(time)
         wanted = _together(field, latents, time, (*mixture.parts, *([negative] if acts else [])))
         made = with_condition = _mixed(wanted[: len(mixture.parts)], mixture)
         if acts:

@@ -197,7 +197,8 @@ def integrate(
 
 def _jumped(guidance: GuidanceConfig, held: Held | None, before: Tensor, now: Tensor) -> Tensor:
     """Where a field is another one than a step before: frames are let go, or guidance begins or ends."""
-    everywhere = torch.tensor(guidance.acts_at(before) != guidance.acts_at(now), device=before.device)
+    other = any(acts(before) != acts(now) for acts in (guidance.acts_at, guidance.leads_at))
+    everywhere = torch.tensor(other, device=before.device)
     return everywhere if held is None else everywhere.to(held.kept.device) | held.released(before, now)
 
 

@@ -60,6 +60,7 @@ class Defaults:
         solver_steps: of the solver.
         variety: how far clips of the same words may lie apart, 0 to 1 (ADR 28).
         autoguidance: away from the model's weaker one (ADR 29); 1 is off.
+        autoguidance_interval: first and last time at which that acts.
 
     Raises:
         ValueError: a variety or an autoguidance out of range.
@@ -73,11 +74,13 @@ class Defaults:
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     variety: float = 0.0
     autoguidance: float = 1.0
+    autoguidance_interval: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         """A page of JSON has lists where Python has tuples."""
-        first, last = self.guidance_interval
-        object.__setattr__(self, "guidance_interval", (float(first), float(last)))
+        for name in ("guidance_interval", "autoguidance_interval"):
+            first, last = getattr(self, name)
+            object.__setattr__(self, name, (float(first), float(last)))
         check_variety(self.variety)
         check_autoguidance(self.autoguidance)
 

@@ -51,6 +51,7 @@ def generate(
     seed: int | None = None,
     guidance_scale: float | None = None,
     autoguidance: float | None = None,
+    autoguidance_interval: str | None = None,
     guidance_interval: str | None = None,
     guidance_rescale: float = 0.0,
     guidance_parallel: float = 1.0,
@@ -110,6 +111,7 @@ def generate(
         seed: clip i of seed K is always the same clip; random, recorded and printed when left out.
         guidance_scale: how strongly the prompt is followed; 1 is off.
         autoguidance: how strongly clips are led away from what a weaker model makes of the same words; 1 is off.
+        autoguidance_interval: from when to when, as 0.5:1.
         guidance_interval: from when to when the prompt is pressed, as 0.1:0.8; 0 is noise, 1 the finished sound.
         guidance_rescale: takes back what a large scale adds in spread, 0 to 1.
         guidance_parallel: how much of the guidance may make a sound louder and harsher, 0 to 1; less of it bears a

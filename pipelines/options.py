@@ -37,7 +37,7 @@ SAME = (
 )
 # Options that are read from text, or that several make one field of a request.
 EDITS = ("strength", "mask", "extend_before", "extend_after")
-READ = ("pitch", "mix", "glide_at", "guidance_interval", "morph", "init_audio", *EDITS)
+READ = ("pitch", "mix", "glide_at", "guidance_interval", "autoguidance_interval", "morph", "init_audio", *EDITS)
 DEFAULT_MORPH_CLIPS = 8
 # The help, from what everyone asks for to what few do.
 GROUPS = {
@@ -49,7 +49,14 @@ GROUPS = {
     "from a sound": ("init_audio", "strength", "mask", "extend_before", "extend_after", "again"),
     "where it goes": ("out", "format", "plot", "watch", "stream"),
     "how it is sampled": (
-        *("guidance_scale", "guidance_interval", "guidance_rescale", "guidance_parallel", "autoguidance"),
+        *(
+            "guidance_scale",
+            "guidance_interval",
+            "guidance_rescale",
+            "guidance_parallel",
+            "autoguidance",
+            "autoguidance_interval",
+        ),
         *("solver", "solver_steps", "spacing", "shift", "eta", "tolerance"),
     ),
     "the model": ("model", "autoencoder", "diffusion", "vocoder", "device", "precision"),

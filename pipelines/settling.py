@@ -56,6 +56,7 @@ def settle(request: Request, defaults: Defaults, diffusion: LatentDiffusion, pre
         "seed": seed,
         "guidance_scale": scale,
         "autoguidance": settled_autoguidance(request, defaults, diffusion.guide is not None),
+        "autoguidance_interval": list(request.autoguidance_interval or defaults.autoguidance_interval),
         "guidance_interval": list(request.guidance_interval or defaults.guidance_interval),
         "guidance_rescale": float(request.guidance_rescale),
         "guidance_parallel": float(request.guidance_parallel),
@@ -124,6 +125,7 @@ def sampler_of(settings: Mapping[str, Any]) -> SamplerConfig:
         settings["guidance_rescale"],
         settings["guidance_parallel"],
         settings["autoguidance"],
+        tuple(settings["autoguidance_interval"]),
     )
     return SamplerConfig(**{name: settings[name] for name in SAMPLER_FIELDS}, guidance=guidance)
 

@@ -48,6 +48,7 @@ def request_of(prompts: Sequence[str], words: Mapping[str, Any]) -> Request:
         "mix": lambda value: numbers_of("mix", value),
         "glide_at": lambda value: numbers_of("glide_at", value),
         "guidance_interval": lambda value: pair_of("guidance_interval", value),
+        "autoguidance_interval": lambda value: pair_of("autoguidance_interval", value),
     }
     values: dict[str, Any] = {
         name: read[name](value) if name in read else value for name, value in {**said, **ends}.items()

@@ -50,7 +50,6 @@ SAMPLERS = {
     "guidance": ["--guidance_scale", "4", "--guidance_interval", "0.1:0.7", "--guidance_rescale", "0.5"],
     "projected": ["--guidance_scale", "4", "--guidance_parallel", "0"],
     "no guidance": ["--guidance_scale", "1", "--autoguidance", "1"],
-    "autoguidance": ["--autoguidance", "2.5"],
 }
 
 

@@ -1,5 +1,6 @@
 """Autoguidance: away from a weaker model, in every mode that the model itself has."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from latent_diffusion.config import LatentDiffusionConfig
 from latent_diffusion.guidance import GuidanceConfig, Mixture, Prediction, guided_field
 from latent_diffusion.guide import with_guide
 from latent_diffusion.model import LatentDiffusion
-from latent_diffusion.sampling import SamplerConfig
+from latent_diffusion.sampling import SamplerConfig, _jumped
 from latent_diffusion.style import Style
 from latent_diffusion.warm_start import warm_weights
 from pipelines.bundle import Defaults
@@ -92,6 +93,13 @@ def test_a_field_is_led_away_from_the_weaker_one_and_by_the_prompt() -> None:
     early = GuidanceConfig(2.0, (0.0, 0.2), auto=1.5)
     made = guided_field(field, strong, nothing, early, VELOCITY, weaker=field)(noise(2, 3), at)
     assert torch.allclose(made, torch.full((2, 6, 3), 1.0 - 4.5))
+    # And it has one of its own.
+    late = GuidanceConfig(2.0, auto=1.5, auto_interval=(0.5, 1.0))
+    for time, wanted in ((0.4, 3.0), (0.5, 3.0 - 4.5), (1.0, 3.0 - 4.5)):
+        made = guided_field(field, strong, nothing, late, VELOCITY, weaker=field)(noise(2, 3), torch.tensor(time))
+        assert torch.allclose(made, torch.full((2, 6, 3), wanted)), time
+    with pytest.raises(ValueError, match="autoguidance_interval: expected two rising times"):
+        GuidanceConfig(auto_interval=(0.5, 0.5))
     # Of a mixture the weaker one hears the same mixture.
     other = replace(strong, vector=strong.vector + 1.0, for_guide=replace(rows, vector=rows.vector + 20.0))
     mixture = Mixture((strong, other), (torch.tensor(0.25), torch.tensor(0.75)))
@@ -102,6 +110,14 @@ def test_a_field_is_led_away_from_the_weaker_one_and_by_the_prompt() -> None:
             guided_field(field, own, nothing, GuidanceConfig(auto=2.0), VELOCITY, weaker=weaker)
     with pytest.raises(ValueError, match="autoguidance: expected 0 to 100"):
         GuidanceConfig(auto=float("nan"))
+
+
+def test_a_solver_that_remembers_forgets_where_autoguidance_begins() -> None:
+    late = GuidanceConfig(2.0, auto=1.5, auto_interval=(0.5, 1.0))
+    times = [torch.tensor(time) for time in (0.3, 0.4, 0.6, 0.7)]
+    found = [bool(_jumped(late, None, before, now)) for before, now in itertools.pairwise(times)]
+    assert found == [False, True, False]
+    assert not any(bool(_jumped(GuidanceConfig(2.0), None, before, now)) for before, now in itertools.pairwise(times))
 
 
 def test_a_guide_that_is_no_weaker_changes_nothing_in_any_mode(mel) -> None:
