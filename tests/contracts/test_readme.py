@@ -122,7 +122,7 @@ def parse(module: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) ->
         # Modules that a test has imported before run once more here.
         warnings.simplefilter("ignore")
         with contextlib.suppress(Parsed):
-            runpy.run_module(module, run_name="__main__")
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
             pytest.fail(f"{module} did not read its command line")
 
 

@@ -83,7 +83,7 @@ class Planted(TextToAudioPipeline):
         self.device, self.precision = torch.device("cpu"), torch.float32
         self.defaults = Defaults(seconds=SECONDS, max_seconds=SECONDS)
         spec = LatentSpec(CHANNELS, 2, (0.0,) * CHANNELS, (1.0,) * CHANNELS, autoencoder.mel, "", (0.0,) * CHANNELS)
-        self.diffusion = SimpleNamespace(spec=spec, solver_names=lambda: ("euler",))
+        self.diffusion = SimpleNamespace(spec=spec, solver_names=lambda: ("euler",), guide=None)
 
     def latents(self, jobs: Sequence[Job], settings: dict, on_step: object = None) -> Tensor:
         return torch.cat([self.answers[job.index] for job in jobs])

@@ -83,7 +83,7 @@ def test_the_same_words_in_python_and_yaml(words, bell, small_bundle, tmp_path, 
 def test_words_that_python_does_not_know(small_bundle) -> None:
     pipe = TextToAudioPipeline.from_pretrained(small_bundle, device="cpu")
     for words, says in (
-        ({"lenght": 3.0}, "unknown setting (lenght); known are best_of, "),
+        ({"lenght": 3.0}, "unknown setting (lenght); known are autoguidance, "),
         ({"strength": 0.4}, "strength: only goes with init_audio"),
         ({"num_clips": 1.5}, "num_clips: expected a whole number, got 1.5"),
         ({"guidance_interval": "0.1"}, "guidance_interval: expected two times such as 0.1:0.8"),
