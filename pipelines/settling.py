@@ -93,13 +93,15 @@ def settled_autoguidance(request: Request, defaults: Defaults, guide: bool) -> f
     """How strongly clips are led away from what a weaker model makes; 1 where there is none.
 
     Raises:
-        ValueError: asked for where there is none.
+        ValueError: asked for where there is none, or an interval of none.
     """
-    if request.autoguidance is None:
-        return defaults.autoguidance if guide else 1.0
-    if not guide and request.autoguidance != 1.0:
+    own = defaults.autoguidance if guide else 1.0
+    asked = own if request.autoguidance is None else float(request.autoguidance)
+    if not guide and asked != 1.0:
         raise ValueError("autoguidance: this model holds no weaker one (python -m pipelines.bundle --guide); 1 is off")
-    return float(request.autoguidance)
+    if asked == 1.0 and request.autoguidance_interval is not None:
+        raise ValueError("autoguidance_interval: only goes with an autoguidance other than 1")
+    return asked
 
 
 def settled_variety(request: Request, defaults: Defaults) -> float:
