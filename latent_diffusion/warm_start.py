@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from latent_diffusion.config import LatentDiffusionConfig
+from latent_diffusion.guide import GUIDE
 from latent_diffusion.model import LatentDiffusion
 from training.checkpoint import StageRecord
 
@@ -10,7 +11,6 @@ LABEL_WEIGHT = "conditioner.labels.weight"
 ENDING = "network.ending."
 KNOWN = "network.known."
 BLOCKS = "network.blocks."
-GUIDE = "guide."
 
 
 def warm_weights(model: LatentDiffusion, record: StageRecord, weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -16,24 +16,13 @@ import torch
 from torch import Tensor
 
 from audio.files import file_hash, write_aside
+from latent_diffusion.guidance import GuidanceConfig
 from training.checkpoint import KINDS, StageRecord, load_stage, save_stage
 from training.command import answer, run_command, say
 
 BUNDLE_FORMAT = 4
 BUNDLE_NAME = "bundle.json"
-MOST_GUIDANCE = 100.0
 STORED_TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
-
-
-def check_autoguidance(autoguidance: float) -> float:
-    """The number itself.
-
-    Raises:
-        ValueError: out of range, or no number.
-    """
-    if isinstance(autoguidance, bool | str) or not 0.0 <= autoguidance <= MOST_GUIDANCE:
-        raise ValueError(f"autoguidance: expected 0 to {MOST_GUIDANCE:g}, got {autoguidance}")
-    return float(autoguidance)
 
 
 def check_variety(variety: float) -> float:
@@ -63,7 +52,7 @@ class Defaults:
         autoguidance_interval: first and last time at which that acts.
 
     Raises:
-        ValueError: a variety or an autoguidance out of range.
+        ValueError: a variety or a guidance out of range.
     """
 
     seconds: float = 1.0
@@ -82,7 +71,8 @@ class Defaults:
             first, last = getattr(self, name)
             object.__setattr__(self, name, (float(first), float(last)))
         check_variety(self.variety)
-        check_autoguidance(self.autoguidance)
+        scale, auto = (self.guidance_scale, self.guidance_interval), (self.autoguidance, self.autoguidance_interval)
+        GuidanceConfig(*scale, auto=auto[0], auto_interval=auto[1])
 
 
 @dataclass(frozen=True)
