@@ -25,8 +25,8 @@ from latent_diffusion.flow import mix, target
 from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.network import NetworkConfig
 from latent_diffusion.paths import PathConfig
+from training.game import discriminator_hinge, feature_matching, generator_hinge
 from vocoder.discriminators import Discriminators, GanConfig
-from vocoder.losses import discriminator_hinge, feature_matching, generator_hinge
 from vocoder.vocos import PriorVocos, VocosConfig
 
 GROUP = "one training step at the sizes of configs/oneshots"

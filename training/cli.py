@@ -218,10 +218,10 @@ class StageCLI(LightningCLI):
             self.config_init[str(self.subcommand)]["ckpt_path"] = str(last)
 
     def after_fit(self) -> None:
-        """Name the best checkpoint and the next command."""
-        best = Path(self.trainer.default_root_dir) / "best.ckpt"
-        answer(f"best checkpoint: {best}")
-        answer(f"next: {self.model.next_command(str(best))}")
+        """Name the checkpoint to take, and the next command."""
+        made = Path(self.trainer.default_root_dir) / f"{self.model.taken}.ckpt"
+        answer(f"{self.model.taken} checkpoint: {made}")
+        answer(f"next: {self.model.next_command(str(made))}")
 
 
 def run_stage(training_class: type[StageTraining], data_class: type[StageData], link_sample_rate: bool) -> int:

@@ -37,6 +37,8 @@ class StageTraining(LightningModule):
     model: nn.Module
     # Named parts of the network (prefixes of its weights) that get a fingerprint of their own.
     parts: tuple[str, ...] = ()
+    # Which checkpoint of a run is to be taken: best, or last where the metric does not tell which is best.
+    taken: str = "best"
     # Pairs of keys of the YAML, such as ("data.x", "model.x"): the second takes the value of the first.
     links: tuple[tuple[str, str], ...] = ()
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad
 from torch.nn.utils.parametrizations import weight_norm
 
-from vocoder.listening import SLOPE, compress, run_layers
+from training.game import SLOPE, run_layers
+from vocoder.listening import compress
 
 DILATIONS = (1, 2, 4)
 

@@ -12,7 +12,6 @@ width: with the widths of HiFi-GAN the first kind is its discriminator (tests/re
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from einops import rearrange
@@ -20,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.nn.utils.parametrizations import weight_norm
 
+from training.game import Game, Judgement, judged_by, run_layers
 from vocoder.cqt_discriminator import CqtDiscriminator, longest_atom
-from vocoder.listening import compress, run_layers
+from vocoder.listening import compress
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class GanConfig:
     cqt_octaves: int = 8
     cqt_hop_length: int = 512
     cqt_channels: int = 8
-    game: Literal["hinge", "least_squares"] = "hinge"
+    game: Game = "hinge"
     learning_rate_factor: float = 0.5
 
     def __post_init__(self) -> None:
@@ -79,19 +79,6 @@ class GanConfig:
             raise ValueError("gan: expected at least two period_channels, and fft_sizes of at least 16")
         if not self.learning_rate_factor > 0.0:
             raise ValueError(f"gan.learning_rate_factor: expected more than 0, got {self.learning_rate_factor}")
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What all discriminators say of a batch.
-
-    Args:
-        scores: one tensor a discriminator; more is more real.
-        features: outputs of all their layers.
-    """
-
-    scores: list[Tensor]
-    features: list[Tensor]
 
 
 class PeriodDiscriminator(nn.Module):
@@ -185,13 +172,7 @@ class Discriminators(nn.Module):
 
     def forward(self, waveform: Tensor) -> Judgement:
         """Judge `(batch, samples)`."""
-        scores: list[Tensor] = []
-        features: list[Tensor] = []
-        for member in self.members:
-            score, layers = member(waveform)
-            scores.append(score)
-            features += layers
-        return Judgement(scores, features)
+        return judged_by(self.members, waveform)
 
 
 def check_crops(config: GanConfig, crop_samples: int, sample_rate: int) -> None:

@@ -1,17 +1,5 @@
-"""What the vocoder is trained on: a weighted sum of distances, and the two sides of the adversarial game.
+"""What the vocoder is trained on: a weighted sum of distances and, once discriminators play, of the game."""
 
-    generator:      sum of weight * term
-    hinge:          D: mean max(0, 1 - D(real)) + mean max(0, 1 + D(fake)),   G: mean max(0, 1 - D(fake))
-    least squares:  D: mean (D(real) - 1)^2 + mean D(fake)^2,                 G: mean (D(fake) - 1)^2
-    matching:       mean over layers of mean |features(real) - features(fake)|
-
-Averages, not sums, over discriminators and layers, so that a weight means the same for any number of them. (The
-discriminator's hinge after Lim, Ye, "Geometric GAN", 2017, the generator's, which lets go of what is believed, after
-Zeghidour et al., "SoundStream", 2021; Mao et al., "Least squares generative adversarial networks", ICCV 2017, equation
-9; feature matching as in Kumar et al., "MelGAN", NeurIPS 2019, equation 3.)
-"""
-
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -25,7 +13,6 @@ from audio.distances import (
     partials_distance,
     spectral_convergence,
 )
-from vocoder.discriminators import Judgement
 
 
 @dataclass(frozen=True)
@@ -95,50 +82,3 @@ def reconstruction_terms(
 def weighted_sum(terms: dict[str, Tensor], weights: VocoderLosses) -> Tensor:
     """The loss: each term times the weight of its name."""
     return torch.stack([term * getattr(weights, name) for name, term in terms.items()]).sum()
-
-
-def discriminator_hinge(real: Judgement, fake: Judgement) -> Tensor:
-    """What the discriminators minimise, averaged over them."""
-    sides = [
-        (1.0 - first).clamp(min=0.0).mean() + (1.0 + second).clamp(min=0.0).mean()
-        for first, second in zip(real.scores, fake.scores, strict=True)
-    ]
-    return torch.stack(sides).mean()
-
-
-def generator_hinge(fake: Judgement) -> Tensor:
-    """What the vocoder minimises to be taken for real, averaged over discriminators."""
-    return torch.stack([(1.0 - score).clamp(min=0.0).mean() for score in fake.scores]).mean()
-
-
-def discriminator_least_squares(real: Judgement, fake: Judgement) -> Tensor:
-    """What the discriminators minimise in the least-squares game, averaged over them."""
-    sides = [
-        (first - 1.0).square().mean() + second.square().mean()
-        for first, second in zip(real.scores, fake.scores, strict=True)
-    ]
-    return torch.stack(sides).mean()
-
-
-def generator_least_squares(fake: Judgement) -> Tensor:
-    """What the vocoder minimises in the least-squares game, averaged over discriminators."""
-    return torch.stack([(score - 1.0).square().mean() for score in fake.scores]).mean()
-
-
-# Both sides of each game, by the name that `gan.game` gives it.
-DISCRIMINATOR_LOSSES: dict[str, Callable[[Judgement, Judgement], Tensor]] = {
-    "hinge": discriminator_hinge,
-    "least_squares": discriminator_least_squares,
-}
-GENERATOR_LOSSES: dict[str, Callable[[Judgement], Tensor]] = {
-    "hinge": generator_hinge,
-    "least_squares": generator_least_squares,
-}
-
-
-def feature_matching(real: Judgement, fake: Judgement) -> Tensor:
-    """Mean absolute difference of the discriminators' features, averaged over all layers; `real` gets no gradient."""
-    distances = [
-        (first.detach() - second).abs().mean() for first, second in zip(real.features, fake.features, strict=True)
-    ]
-    return torch.stack(distances).mean()

@@ -1,32 +1,18 @@
-"""Training of the vocoder: reconstruction first, discriminators later, one path for both.
-
-Optimisation is by hand, because two players take turns. The keys of the YAML stay those of every stage: the command
-line hands `trainer.gradient_clip_val`, `gradient_clip_algorithm` and `accumulate_grad_batches` over to this module,
-and `trainer.max_steps` counts the vocoder's optimiser steps alone (the discriminators' are taken beside the count).
-"""
+"""Training of the vocoder: reconstruction first, discriminators later, one path for both (`training.players`)."""
 
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from audio.mel import MelConfig
 from training.command import say
-from training.schedule import OptimiserConfig, ScheduleConfig, build_optimiser, build_schedule
+from training.schedule import OptimiserConfig, ScheduleConfig
 from vocoder.discriminators import Discriminators, GanConfig, check_crops
-from vocoder.losses import (
-    DISCRIMINATOR_LOSSES,
-    GENERATOR_LOSSES,
-    VocoderLosses,
-    feature_matching,
-    reconstruction_terms,
-    weighted_sum,
-)
+from vocoder.losses import VocoderLosses, reconstruction_terms, weighted_sum
 from vocoder.upsampling import UpsamplingConfig, UpsamplingGenerator
 from vocoder.validation import JudgedTraining
 from vocoder.vocos import PriorVocos, VocosConfig
@@ -79,10 +65,7 @@ class VocoderTraining(JudgedTraining):
         if not 0.0 <= real_mels <= 1.0:
             raise ValueError(f"model.real_mels: expected 0 to 1, got {real_mels}")
         self.real_mels = real_mels
-        self.automatic_optimization = False
-        self.gradient_clip_val: float | None = None
-        self.gradient_clip_algorithm = "norm"
-        self.accumulate_grad_batches = 1
+        self.play_by_hand()
         self.model = UpsamplingGenerator(mel, upsampling) if upsampling.rates else PriorVocos(mel, network)
         self.losses = losses
         self.gan = gan
@@ -91,14 +74,6 @@ class VocoderTraining(JudgedTraining):
         self.start = Start()
         self.warm_start()
         freeze_others(self.model, train_parts)
-
-    def adapt_trainer(self, trainer_config: dict[str, Any]) -> None:
-        """Take over what Lightning refuses to do under manual optimisation."""
-        self.gradient_clip_val = trainer_config.pop("gradient_clip_val", None)
-        self.gradient_clip_algorithm = trainer_config.pop("gradient_clip_algorithm", None) or "norm"
-        self.accumulate_grad_batches = trainer_config.pop("accumulate_grad_batches", None) or 1
-        if str(trainer_config.get("precision")) in ("16", "16-mixed"):
-            raise ValueError("trainer.precision: expected 32-true or bf16-mixed for the vocoder, got 16-mixed")
 
     def stage_config(self) -> dict[str, Any]:
         """Mel and network."""
@@ -129,8 +104,9 @@ class VocoderTraining(JudgedTraining):
     def warm_start(self) -> None:
         """Take over what `init_from` holds, and say so."""
         if self.init_from is not None:
+            optimisers = self.players(self.gan.learning_rate_factor)
             self.start = start_from(
-                self.init_from, self.model, self.discriminators, _optimisers(self), self.init_optimisers, self.gan.game
+                self.init_from, self.model, self.discriminators, optimisers, self.init_optimisers, self.gan.game
             )
             say(self.start.line(self.init_from))
 
@@ -153,24 +129,24 @@ class VocoderTraining(JudgedTraining):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The vocoder's optimiser and, in an adversarial run, the discriminators', each with its schedule."""
-        optimisers = _optimisers(self)
+        optimisers = self.players(self.gan.learning_rate_factor)
         self.start.recall(optimisers)
-        return optimisers, _schedules(self, optimisers)
+        return optimisers, self.player_schedules(optimisers, self.gan_start)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """One batch: the discriminators listen first, then the vocoder learns."""
-        last = (batch_idx + 1) % self.accumulate_grad_batches == 0 or bool(self.trainer.is_last_batch)
+        last = self.ends_a_step(batch_idx)
         with torch.autocast(batch["waveform"].device.type, enabled=False):
             log_mel = self._heard(batch)
         estimate = self.model(log_mel)
         target = batch["waveform"][:, : estimate.shape[1]]
         terms: dict[str, Tensor] = {}
-        if self.discriminators is not None and self.batches_done >= self.gan_start:
-            terms = self._adversarial_terms(self.discriminators, estimate, target, last)
+        if self.batches_done >= self.gan_start:
+            terms = self.adversarial_terms(self.gan.game, estimate, target, last)
         with torch.autocast(estimate.device.type, enabled=False):
             terms |= reconstruction_terms(estimate.float(), target, self.model.mel.sample_rate, self.losses)
             loss = weighted_sum(terms, self.losses)
-        self._learn(0, self.model, loss, last)
+        self.learn(0, self.model, loss, last)
         logged = {f"train/{name}": term.detach() for name, term in terms.items()}
         self.log_dict({**logged, "train/loss": loss.detach()}, batch_size=len(target))
 
@@ -184,26 +160,6 @@ class VocoderTraining(JudgedTraining):
             return own
         real = torch.rand(len(exported)).to(exported) < self.real_mels
         return torch.where(real[:, None, None], own, exported)
-
-    def _adversarial_terms(
-        self, discriminators: Discriminators, estimate: Tensor, target: Tensor, last: bool
-    ) -> dict[str, Tensor]:
-        real, fake = discriminators(target), discriminators(estimate.detach())
-        loss = DISCRIMINATOR_LOSSES[self.gan.game](real, fake)
-        self._learn(1, discriminators, loss, last)
-        self.log("train/discriminators", loss.detach(), batch_size=len(target))
-        discriminators.requires_grad_(False)
-        with torch.no_grad():
-            real = discriminators(target)
-        fake = discriminators(estimate)
-        discriminators.requires_grad_(True)
-        return {"adversarial": GENERATOR_LOSSES[self.gan.game](fake), "feature_matching": feature_matching(real, fake)}
-
-    def _learn(self, index: int, player: nn.Module, loss: Tensor, last: bool) -> None:
-        """Backward; on the last batch of an accumulation also clip, step and move the learning rate."""
-        self.manual_backward(loss / self.accumulate_grad_batches)
-        if last:
-            _step(self, index, player)
 
 
 def freeze_others(model: nn.Module, parts: tuple[str, ...]) -> None:
@@ -233,51 +189,3 @@ def _next_command(checkpoint: str, data: Any, start: Path | None) -> str:  # noq
         f"python -m pipelines.compare_vocoders --audio {audio} --model {bundle} --sources real decoded "
         f"--vocoders bundle {best} --out {report}"
     )
-
-
-def _optimisers(module: VocoderTraining) -> list[torch.optim.Optimizer]:
-    """Of the vocoder and, in an adversarial run, of the discriminators."""
-    config = module.optimiser_config
-    optimisers = [build_optimiser(module.model.parameters(), config)]
-    if module.discriminators is not None:
-        slower = replace(config, learning_rate=config.learning_rate * module.gan.learning_rate_factor)
-        optimisers.append(build_optimiser(module.discriminators.parameters(), slower))
-    return optimisers
-
-
-def _schedules(
-    module: VocoderTraining, optimisers: list[torch.optim.Optimizer]
-) -> list[LRScheduler | ReduceLROnPlateau]:
-    schedule, max_steps = module.schedule_config, module.trainer.max_steps
-    schedules = [build_schedule(optimisers[0], schedule, max_steps)]
-    if len(optimisers) > 1:
-        # They start later, so their cosine is that much shorter: both end together.
-        end = schedule.total_steps or max_steps
-        left = max(1, end - module.gan_start // module.accumulate_grad_batches) if end > 0 else end
-        schedules.append(build_schedule(optimisers[1], replace(schedule, total_steps=max(0, left)), max_steps))
-    return schedules
-
-
-def _step(module: VocoderTraining, index: int, player: nn.Module) -> None:
-    """Clip, step and clear one player, and move its learning rate."""
-    optimiser = _listed(module.optimizers())[index]
-    if module.gradient_clip_val:
-        if module.gradient_clip_algorithm == "value":
-            nn.utils.clip_grad_value_(player.parameters(), module.gradient_clip_val)
-        else:
-            norm = nn.utils.clip_grad_norm_(player.parameters(), module.gradient_clip_val)
-            module.log(f"train/gradient_norm_{index}", norm)
-    # Only the vocoder's steps go through Lightning's counter: `max_steps` then means the same in every stage.
-    if index == 0:
-        optimiser.step()
-    else:
-        optimiser.optimizer.step()
-    optimiser.zero_grad()
-    schedule = _listed(module.lr_schedulers())[index]
-    if not isinstance(schedule, ReduceLROnPlateau):
-        schedule.step()
-
-
-def _listed(value: Any) -> list[Any]:  # noqa: ANN401
-    """Lightning gives one thing for one player, a list for two."""
-    return list(value) if isinstance(value, list | tuple) else [value]

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from audio.mel import LogMelSpectrogram, MelConfig
-from training.module import StageTraining
+from training.players import PlayersTraining
 from training.previews import log_audio, log_mel_images
 from training.schedule import OptimiserConfig, ScheduleConfig
 from vocoder.generator import KIND, Generator
@@ -19,7 +19,7 @@ from vocoder.griffin_lim import GriffinLim
 from vocoder.judging import clip_and_mel, judge, long_enough
 
 
-class JudgedTraining(StageTraining):
+class JudgedTraining(PlayersTraining):
     """The part of `VocoderTraining` that listens.
 
     Args:

@@ -13,14 +13,15 @@ from vocos.pretrained import Vocos
 
 from audio.files import list_audio_files, read_audio
 from audio.mel import LogMelSpectrogram, MelConfig
-from vocoder.discriminators import Judgement, PeriodDiscriminator
-from vocoder.losses import (
+from training.game import (
+    Judgement,
     discriminator_hinge,
     discriminator_least_squares,
     feature_matching,
     generator_hinge,
     generator_least_squares,
 )
+from vocoder.discriminators import PeriodDiscriminator
 from vocoder.vocos import PriorVocos, VocosConfig
 
 MEL = MelConfig.from_yaml(Path("configs/mel/vocos_24khz.yaml"))

@@ -6,9 +6,9 @@ import pytest
 import torch
 import yaml
 
+from training.game import discriminator_hinge
 from vocoder.cqt_discriminator import CqtDiscriminator, longest_atom
 from vocoder.discriminators import Discriminators, GanConfig, check_crops
-from vocoder.losses import discriminator_hinge
 
 RATE = 16000
 CONFIG = GanConfig(1, periods=(), fft_sizes=(), cqt_bins=(12, 24), cqt_octaves=5, cqt_hop_length=256, cqt_channels=4)
