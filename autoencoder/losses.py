@@ -2,6 +2,8 @@
 
     loss = l1 |x' - x| + mse (x' - x)^2 + perceptual P(x', x) + steady S(x', x) + attack A(x', x) + kl KL
 
+and, once discriminators play, adversarial and feature_matching of `training.game`.
+
 All are means per element, in nats. So is the KL: published weights are not comparable because their reductions differ.
 """
 
@@ -33,6 +35,8 @@ class MelVAELoss:
         steady: `steady_log_mel`.
         attack: `attack_log_mel`.
         kl: divergence of the posterior from N(0, 1), in nats per latent number.
+        adversarial: the game of `gan.game` against the discriminators, once they play.
+        feature_matching: of the discriminators' layers, once they play.
     """
 
     l1: float = 1.0
@@ -41,6 +45,8 @@ class MelVAELoss:
     steady: float = 0.0
     attack: float = 0.0
     kl: float = 0.003
+    adversarial: float = 1.0
+    feature_matching: float = 1.0
 
 
 def frame_weights(valid_frames: Tensor, frames: int) -> Tensor:
@@ -158,8 +164,12 @@ def vae_loss(
         terms["steady"] = steady_log_mel(estimate, target, weights)
     if loss.attack:
         terms["attack"] = attack_log_mel(estimate, target, weights)
-    total = torch.stack([getattr(loss, name) * value for name, value in terms.items()]).sum()
-    return total, terms
+    return weighted_sum(terms, loss), terms
+
+
+def weighted_sum(terms: dict[str, Tensor], loss: MelVAELoss) -> Tensor:
+    """Each term times the weight of its name."""
+    return torch.stack([getattr(loss, name) * value for name, value in terms.items()]).sum()
 
 
 def log_mel_error(estimate: Tensor, target: Tensor, valid_frames: Tensor) -> Tensor:

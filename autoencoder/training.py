@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from audio.inversion import griffin_lim_from_log_mel
 from audio.mel import LogMelSpectrogram, MelConfig
-from autoencoder.losses import MelVAELoss, frame_weights, log_mel_error, vae_loss
+from autoencoder.discriminators import MelDiscriminators, MelGanConfig
+from autoencoder.losses import MelVAELoss, frame_weights, log_mel_error, vae_loss, weighted_sum
 from autoencoder.model import MelVAE, MelVAEConfig
 from autoencoder.principal import BlockMoments, frame_blocks, start_at_principal_components
-from training.checkpoint import load_stage, load_weights
-from training.module import StageTraining
+from training.checkpoint import RECORD_KEY, load_stage, load_weights
+from training.players import PlayersTraining
 from training.previews import log_audio, log_mel_images
 from training.schedule import OptimiserConfig, ScheduleConfig
 
@@ -45,7 +47,7 @@ def equalised(log_mel: Tensor, floor: float, most_db: float) -> Tensor:
     return torch.where(log_mel > floor, (log_mel + curve.to(log_mel)[..., None]).clamp(min=floor), log_mel)
 
 
-class MelVAETraining(StageTraining):
+class MelVAETraining(PlayersTraining):
     """Learns to compress log-mels.
 
     Args:
@@ -57,6 +59,8 @@ class MelVAETraining(StageTraining):
         init_from: a checkpoint or released stage to start from.
         freeze_encoder: train the decoder alone, so that latents stay valid.
         equaliser_db: most by which a smooth random curve over the bins lifts or lowers the mels of training.
+        gan: the adversarial phase; off by default. It makes mels that scatter as real ones do, and no nearer to their
+            own: take `last.ckpt` of it, for `best.ckpt` is that of the smallest error.
     """
 
     kind = "autoencoder"
@@ -75,6 +79,7 @@ class MelVAETraining(StageTraining):
         init_from: Path | None = None,
         freeze_encoder: bool = False,
         equaliser_db: float = 0.0,
+        gan: MelGanConfig = MelGanConfig(),  # noqa: B008
     ) -> None:
         super().__init__(optimiser, schedule, init_from)
         self.model = MelVAE(mel, vae)
@@ -84,6 +89,16 @@ class MelVAETraining(StageTraining):
             raise ValueError(f"model.equaliser_db: expected 0 to {MOST_EQUALISER_DB:g}, got {equaliser_db}")
         self.equaliser_db = equaliser_db
         self.front_end = LogMelSpectrogram(mel)
+        self.gan = gan
+        self.discriminators = MelDiscriminators(gan) if gan.start_batch else None
+        if gan.start_batch:
+            if schedule.name == "plateau":
+                raise ValueError(
+                    "model.schedule.name: plateau goes by the error of log-mels, which rises against discriminators; "
+                    "take another"
+                )
+            self.play_by_hand()
+            self.taken = "last"
         self.warm_start()
         self.model.encoder.requires_grad_(not freeze_encoder)
         if freeze_encoder and self.init_from is not None:
@@ -116,6 +131,12 @@ class MelVAETraining(StageTraining):
         out = Path(checkpoint).parent / "latents.safetensors"
         return f"python -m autoencoder.encode --checkpoint {checkpoint} --audio {folder} --out {out}"
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A frozen encoder keeps the fingerprint that it had at the start, which the checkpoint tells."""
+        super().on_load_checkpoint(checkpoint)
+        if self.freeze_encoder:
+            self.frozen_parts = {"encoder": checkpoint[RECORD_KEY]["parts"]["encoder"]}
+
     def setup(self, stage: str) -> None:
         """Start the linear path at the principal components of the training clips, and the lead as silence."""
         if stage == "fit" and self.init_from is None and self.batches_done == 0:
@@ -134,7 +155,14 @@ class MelVAETraining(StageTraining):
             moments.add(frame_blocks(self.model, log_mel, valid_frames))
         start_at_principal_components(self.model, moments)
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The network's optimiser and, in an adversarial run, the discriminators', each with its schedule."""
+        if self.discriminators is None:
+            return super().configure_optimizers()
+        optimisers = self.players(self.gan.learning_rate_factor)
+        return optimisers, self.player_schedules(optimisers, self.gan.start_batch)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor | None:
         """One batch of crops; where there is a lead, every other one with it."""
         log_mel, target, valid_frames = self._mels(batch, led=batch_idx % 2 == 0)
         if self.equaliser_db:
@@ -145,9 +173,16 @@ class MelVAETraining(StageTraining):
         estimate = self._decoded(posterior.sample(), log_mel, target)
         weights = frame_weights(valid_frames, target.shape[-1])
         total, terms = vae_loss(estimate, target, posterior, weights, self.loss)
-        self.log("train/loss", total)
-        self.log_dict({f"train/{name}": value for name, value in terms.items()})
-        return total
+        if self.discriminators is not None:
+            last = self.ends_a_step(batch_idx)
+            if self.batches_done >= self.gan.start_batch:
+                floor = self.model.mel.log_mel_floor
+                judged = self.adversarial_terms(self.gan.game, estimate.clamp(min=floor), target, last)
+                total, terms = total + weighted_sum(judged, self.loss), terms | judged
+            self.learn(0, self.model, total, last)
+        self.log("train/loss", total.detach())
+        self.log_dict({f"train/{name}": value.detach() for name, value in terms.items()})
+        return total if self.automatic_optimization else None
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """The error inside the clips, of the posterior mean, decoded as clips are."""

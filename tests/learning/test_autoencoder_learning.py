@@ -9,6 +9,7 @@ from filelock import FileLock
 from audio.files import read_audio
 from audio.latents import LatentFile
 from audio.mel import LogMelSpectrogram, MelConfig
+from autoencoder.discriminators import MelDiscriminators, MelGanConfig
 from autoencoder.encode import main as encode_main
 from autoencoder.losses import MelVAELoss, frame_weights, log_mel_error, vae_loss
 from autoencoder.model import MelVAE, MelVAEConfig
@@ -111,13 +112,68 @@ def test_a_frozen_encoder_stays_what_it_was_and_so_do_its_latents(
     save_stage(released, record, weights, torch.float16)
     kept = load_stage(released, "autoencoder")[1]
     options = ["--model.init_from", str(released), "--model.freeze_encoder", "true", "--ema.decay", "0.9"]
-    assert fit(sonic_pi_folder, tmp_path / "second", 6, monkeypatch, *options) == 0
-    after, moved = load_stage(tmp_path / "second" / "last.ckpt", "autoencoder")
-    assert after.parts == record.parts
+    for steps in (3, 6):
+        # Once more from where it stopped, too: its encoder is still that of before the release.
+        assert fit(sonic_pi_folder, tmp_path / "second", steps, monkeypatch, *options) == 0
+        after, moved = load_stage(tmp_path / "second" / "last.ckpt", "autoencoder")
+        assert after.parts == record.parts
     assert after.fingerprint != record.fingerprint
     same = {name: torch.equal(moved[name], kept[name]) for name in kept}
     assert all(equal for name, equal in same.items() if name.startswith("encoder."))
     assert not all(equal for name, equal in same.items() if name.startswith("decoder."))
+
+
+GAN = [
+    *("--model.gan", '{"start_batch": 1, "channels": 4}', "--trainer.gradient_clip_val", "1.0"),
+    *("--trainer.accumulate_grad_batches", "1", "--ema.decay", "0.9"),
+]
+
+
+def test_a_run_against_discriminators_goes_on_as_if_it_had_not_stopped(
+    sonic_pi_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    assert fit(sonic_pi_folder, whole, 6, monkeypatch, *GAN) == 0
+    assert fit(sonic_pi_folder, halves, 3, monkeypatch, *GAN) == 0
+    assert fit(sonic_pi_folder, halves, 6, monkeypatch, *GAN) == 0
+    first, second = (load_checkpoint(folder / "last.ckpt") for folder in (whole, halves))
+    # Steps are those of the network; both players have an optimiser.
+    assert first["global_step"] == second["global_step"] == 6
+    assert len(first["optimizer_states"]) == 2
+    listeners = [name for name in first["current_model_state"] if name.startswith("discriminators.")]
+    assert listeners
+    for key in ("state_dict", "current_model_state"):
+        assert all(torch.equal(first[key][name], second[key][name]) for name in first[key])
+    # The error does not tell which is best.
+    printed = capsys.readouterr().out
+    assert f"last checkpoint: {whole / 'last.ckpt'}" in printed
+    assert f"--checkpoint {whole / 'last.ckpt'}" in printed
+    # They have learnt, and changed what the network learns; the stage holds none of them.
+    plain = tmp_path / "plain"
+    assert fit(sonic_pi_folder, plain, 6, monkeypatch, "--trainer.gradient_clip_val", "1.0", "--ema.decay", "0.9") == 0
+    alone, played = (load_stage(folder / "last.ckpt", "autoencoder")[1] for folder in (plain, whole))
+    assert set(alone) == set(played)
+    assert not all(torch.equal(alone[name], played[name]) for name in alone)
+    start = MelDiscriminators(MelGanConfig(1, 4)).state_dict()
+    assert {f"discriminators.{name}" for name in start} == set(listeners)
+    # Discriminators neither come nor go in the midst of a run, nor does a plateau of that error say anything.
+    capsys.readouterr()
+    assert fit(sonic_pi_folder, whole, 7, monkeypatch, "--trainer.gradient_clip_val", "1.0", "--ema.decay", "0.9") == 2
+    assert "plays against discriminators (model.gan.start_batch)" in capsys.readouterr().err
+    assert fit(sonic_pi_folder, tmp_path / "no", 3, monkeypatch, *GAN, "--model.schedule.name", "plateau") == 2
+    assert "plateau goes by the error of log-mels" in capsys.readouterr().err
+
+
+def test_until_its_batch_the_game_changes_nothing(
+    sonic_pi_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = ["--model.gan", '{"start_batch": 1000, "channels": 4}', "--trainer.gradient_clip_val", "1.0"]
+    assert fit(sonic_pi_folder, tmp_path / "late", 4, monkeypatch, *late) == 0
+    assert fit(sonic_pi_folder, tmp_path / "plain", 4, monkeypatch, "--trainer.gradient_clip_val", "1.0") == 0
+    late_weights, plain_weights = (
+        load_stage(tmp_path / name / "last.ckpt", "autoencoder")[1] for name in ("late", "plain")
+    )
+    assert all(torch.allclose(late_weights[name], plain_weights[name], atol=1e-6) for name in plain_weights)
 
 
 def test_a_lead_is_learnt_beside_latents_that_stay_valid(
