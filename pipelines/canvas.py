@@ -10,6 +10,9 @@ two meet all is free from the start, for sound that turns back is a border.
 
     | source, held to the end | its last frames, | its last moments back and forth, | free
                                 let go by and by | taken up, then let go by and by  |
+
+Ahead of a source that breaks in, in the midst of a sound, lies the same the other way round, of its first moments. One
+that begins there, however hard, begins.
 """
 
 import math
@@ -26,17 +29,17 @@ from audio.mel import LogMelSpectrogram
 from autoencoder.model import MelVAE
 from latent_diffusion.model import LatentDiffusion
 from pipelines.borders import BORDER_FRAMES
+from pipelines.broken_ends import breaks_in, gone_on, led_over
 from pipelines.editing import Edit, check_samples
 from training.command import say
 
 # Where a source breaks off: how many of its latent frames are let go, from which time of the solver on; and how many
-# behind its end begin as its last moments, back and forth: at most so many seconds of them, as long as they were no
-# more than twice as loud as the very last.
+# behind its end begin as its last moments, back and forth. Ahead of one that breaks in there are fewer: something is to
+# begin there.
 EDGE_FRAMES, EDGE_FROM = 8, 0.9
 # Of a region that is made anew, one part in so many at most begins as the source at either side.
 EASED = 4
-BEYOND_FRAMES, BEYOND_FROM = 60, 0.7
-FOLD_SECONDS, VERY_LAST_SECONDS, LOUDER = 0.25, 0.04, 2.0
+BEYOND_FRAMES, BEYOND_FROM, AHEAD_FRAMES = 60, 0.7, 30
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,17 @@ def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: Lat
     offset = min(round(edit.extend_before * spec.latent_rate), frames - 1)
 
     beyond = BEYOND_FRAMES if edit.extend_after else 0
+    # No more than is made, so that something begins there.
+    ahead = min(AHEAD_FRAMES, offset)
+    ahead = ahead if ahead and breaks_in(edit.init_audio, autoencoder.mel.sample_rate) else 0
 
     def laid(path: Path) -> tuple[Tensor, int]:
-        source = encoded(path, autoencoder, edit.option, beyond=beyond)
-        length = min(source.shape[-1], frames - offset)
+        source = encoded(path, autoencoder, edit.option, ahead=ahead, beyond=beyond)
+        length = min(source.shape[-1] - ahead - beyond, frames - offset)
         latents = torch.tensor(spec.silence, device=source.device)[None, :, None].repeat(1, 1, frames)
-        latents[..., offset : offset + length] = source[..., :length]
-        return latents, min(source.shape[-1] - beyond, length)
+        room = latents[..., offset - ahead :]
+        room[..., : source.shape[-1]] = source[..., : room.shape[-1]]
+        return latents, length
 
     latents, length = laid(edit.init_audio)
     toward = laid(edit.toward)[0] if edit.toward else None
@@ -97,10 +104,9 @@ def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: Lat
     if edit.extends:
         kept[:, offset : offset + length] = 1.0
         if edit.extend_after:
-            edge = min(EDGE_FRAMES, length // 2)
-            easing = torch.cat([let_go(edge, EDGE_FROM), taken_up(beyond)]).to(kept)
-            part = kept[:, offset + length - edge :][:, : len(easing)]
-            part[:] = easing[: part.shape[-1]]
+            kept = eased_end(kept, offset + length, length, beyond)
+        if ahead:
+            kept = eased_end(kept.flip(1), frames - offset, length, ahead).flip(1)
     elif edit.mask:
         kept[:] = 1.0
         for start, end in edit.mask:
@@ -125,8 +131,8 @@ def seam_reach(edit: Edit, autoencoder: MelVAE, diffusion: LatentDiffusion, voco
         return None
     unit = diffusion.spec.frames_per_latent
     frames = unit + autoencoder.decoder_reach() + vocoder.receptive_field() // 2 + BORDER_FRAMES
-    if edit.extend_after:
-        # The last frames before the end are let go; and the encoder hears what lies behind it.
+    if edit.extend_after or (edit.extend_before and breaks_in(edit.init_audio, autoencoder.mel.sample_rate)):
+        # The frames next to such an end are let go; and the encoder hears what lies beyond it.
         heard = autoencoder.encoder_reach() + autoencoder.mel.n_fft // autoencoder.mel.hop_length
         frames += max(EDGE_FRAMES * unit, heard)
     return float(frames / autoencoder.mel.frame_rate)
@@ -147,6 +153,20 @@ def ease_sides(kept: Tensor) -> None:
             kept[end - len(easing) : end] = easing.flip(0)
 
 
+def eased_end(kept: Tensor, end: int, length: int, beyond: int) -> Tensor:
+    """Let go by and by before the end of a source; behind it, take up and let go.
+
+    Args:
+        kept: `(1, latent_frames)`.
+        end: where the source ends.
+        length: of the source.
+        beyond: latent frames behind it that begin as more of it.
+    """
+    edge = min(EDGE_FRAMES, length // 2)
+    easing = torch.cat([let_go(edge, EDGE_FROM), taken_up(beyond)]).to(kept)
+    return torch.cat([kept[:, : end - edge], easing[None], kept[:, end + beyond :]], dim=1)[:, : kept.shape[1]]
+
+
 def let_go(frames: int, first: float) -> Tensor:
     """Until when frames are held that are let go one after the other, `(frames,)`: the first until `first`."""
     return first * (1.0 - torch.arange(frames) / max(1, frames))
@@ -163,6 +183,7 @@ def encoded(
     autoencoder: MelVAE,
     option: str = "init_audio",
     longest_seconds: float | None = None,
+    ahead: int = 0,
     beyond: int = 0,
 ) -> Tensor:
     """A sound file as raw latents, `(1, channels, latent_frames)`; says so where it is resampled.
@@ -172,8 +193,9 @@ def encoded(
         autoencoder: encodes.
         option: that names it.
         longest_seconds: read no more than so much.
-        beyond: latent frames to add for a sound that breaks off. The encoder sees beyond the end of a file, and finds
-            its last moments there, back and forth: of silence it would write down that the sound ends.
+        ahead: latent frames to add before a sound that breaks in. The encoder sees beyond the ends of a file, and finds
+            its first moments there, back and forth: of silence it would write down that the sound begins.
+        beyond: latent frames to add behind a sound that breaks off; else as `ahead`.
 
     Raises:
         ValueError: an unreadable file, or one too short for the mel.
@@ -183,42 +205,16 @@ def encoded(
     check_samples(path, len(waveform), mel, option)
     if own_rate != mel.sample_rate:
         say(f"'{path}' has {own_rate} Hz and is brought to {mel.sample_rate} Hz")
-    device = next(autoencoder.parameters()).device
     signal = torch.from_numpy(waveform)[None]
     unit = mel.hop_length * autoencoder.config.frames_per_latent
-    latent_frames = -(-len(waveform) // unit)
+    # Beyond what is added, what the encoder sees of more.
+    more = -(-(autoencoder.encoder_reach() * mel.hop_length + mel.n_fft) // unit)
+    frames = -(-len(waveform) // unit) + ahead + beyond
     if beyond:
-        latent_frames += beyond
-        seen = unit * (latent_frames + 1) + autoencoder.encoder_reach() * mel.hop_length + mel.n_fft - len(waveform)
-        signal = back_and_forth(signal, seen, last_moments(signal, mel.sample_rate))
-    log_mel = LogMelSpectrogram(mel).to(device)(signal.to(device))
-    latents = autoencoder.encode(log_mel).mean.float()
-    return latents[..., :latent_frames] if beyond else latents
-
-
-def last_moments(waveform: Tensor, sample_rate: int) -> int:
-    """How many of the last samples sound like the very last: a sound that has died away is not to begin anew.
-
-    Args:
-        waveform: `(1, length)`.
-        sample_rate: in Hz.
-    """
-    unit = max(1, round(VERY_LAST_SECONDS * sample_rate))
-    backwards = waveform[0].flip(0)[: round(FOLD_SECONDS * sample_rate)]
-    levels = [float(part.square().mean().sqrt()) for part in torch.split(backwards, unit)]
-    alike = next((place for place, level in enumerate(levels) if level > LOUDER * levels[0]), len(levels))
-    return min(alike * unit, len(backwards))
-
-
-def back_and_forth(waveform: Tensor, samples: int, fold: int) -> Tensor:
-    """`(1, length)` followed by so many samples: its last `fold` ones, backwards, forwards, and so on.
-
-    Args:
-        waveform: `(1, length)`.
-        samples: to add.
-        fold: of its last samples; all where it is shorter.
-    """
-    length = waveform.shape[-1]
-    fold = min(fold, length)
-    place = torch.arange(samples) % (2 * fold)
-    return torch.cat([waveform, waveform[:, length - 1 - torch.minimum(place, 2 * fold - 1 - place)]], dim=1)
+        signal = gone_on(signal, unit * (frames - ahead + more + 1) - len(waveform), mel.sample_rate)
+    if ahead:
+        signal = led_over(signal, unit * (ahead + more), mel.sample_rate)
+    device = next(autoencoder.parameters()).device
+    latents = autoencoder.encode(LogMelSpectrogram(mel).to(device)(signal.to(device))).mean.float()
+    latents = latents[..., more if ahead else 0 :]
+    return latents[..., :frames] if beyond else latents

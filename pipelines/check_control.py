@@ -196,9 +196,12 @@ class ControlCheck:
 
     def beginnings(self, sources: Iterable[Clip]) -> Iterator[float]:
         """Change where what is made before a source that breaks in leads over to it."""
+        # Its first frames are let go too: where that ends is a border.
+        edge = EDGE_FRAMES * self.pipeline.diffusion.spec.frames_per_latent
         for clip, _, path in self.in_parts(sources, BROKEN_OFF, 1.0):
             made = self.made(*clip.captions[:1], edit=Edit(path, extend_before=EXTENDED_SECONDS))[0]
-            yield from border_scores(self.log_mel(made), [self.frame(round(EXTENDED_SECONDS * self.mel.sample_rate))])
+            start = self.frame(round(EXTENDED_SECONDS * self.mel.sample_rate))
+            yield from border_scores(self.log_mel(made), [start, start + edge])
 
     def in_parts(self, sources: Iterable[Clip], first: float, last: float) -> Iterator[tuple[Clip, np.ndarray, Path]]:
         """Clips, their samples, and a file that holds them from one share of their length to another."""

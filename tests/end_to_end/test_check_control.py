@@ -24,6 +24,21 @@ def folder(sonic_pi_folder: Path, tmp_path_factory) -> Path:
     return out
 
 
+PROMISES = (
+    "strength",
+    "kept",
+    "extend",
+    "goes_on",
+    "before",
+    "morph",
+    "loop",
+    "long",
+    "stream",
+    "loudness",
+    "brightness",
+)
+
+
 def test_every_promise_is_measured_on_the_bundled_model(folder, tmp_path, capsys) -> None:
     options = ["--audio", str(folder), "--clips", "2", "--solver_steps", "4"]
     assert main([*options, "--out", str(tmp_path)]) == 0
@@ -32,7 +47,8 @@ def test_every_promise_is_measured_on_the_bundled_model(folder, tmp_path, capsys
     page = json.loads((tmp_path / "control.json").read_text())
     for name in ("kept", "morph", "loop"):
         assert len(page[name]["values"]) == 2
-    for name in ("strength", "kept", "extend", "goes_on", "morph", "loop", "long", "stream", "loudness", "brightness"):
+    assert set(page) - {"stages", "data"} == set(PROMISES)
+    for name in PROMISES:
         assert name in printed.err
         assert len(page[name]["values"]) <= 5
     assert page["strength"]["values"][0] == 0.0

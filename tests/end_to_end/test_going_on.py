@@ -1,4 +1,4 @@
-"""What is made after a recording that breaks off, on the bundled model: it goes on, and what had ended stays ended."""
+"""What is made after a recording that breaks off and before one that breaks in, on the bundled model: no border."""
 
 from pathlib import Path
 from statistics import median
@@ -10,6 +10,7 @@ from audio.files import read_audio, write_audio
 from audio.mel import LogMelSpectrogram
 from pipelines import TextToAudioPipeline, canvas
 from pipelines.borders import border_scores
+from pipelines.broken_ends import breaks_in
 from pipelines.check_control import decibels
 from pipelines.editing import Edit
 
@@ -69,3 +70,52 @@ def test_what_had_ended_stays_ended(pipeline, sonic_pi_folder, tmp_path) -> None
         write_audio(tmp_path / f"{name}.wav", sound, rate)
         made = pipeline((), edit=Edit(tmp_path / f"{name}.wav", extend_after=0.6), **STEPS).waveforms[0]
         assert decibels(made[len(sound) :]) < decibels(made[: len(sound) - rest]) - 25.0, name
+
+
+def test_where_it_leads_over_no_border_is_heard(pipeline, sonic_pi_folder, tmp_path, monkeypatch) -> None:
+    front_end, rate = LogMelSpectrogram(pipeline.autoencoder.mel), pipeline.sample_rate
+
+    def worst(name: str) -> float:
+        sound = read_audio(sonic_pi_folder / f"{name}.flac", rate, 0.6, 1.2)[0]
+        write_audio(tmp_path / "part.wav", sound, rate)
+        made = pipeline((), edit=Edit(tmp_path / "part.wav", extend_before=0.8), **STEPS).waveforms
+        return max(border_scores(front_end(made)[0], [round(0.8 * pipeline.autoencoder.mel.frame_rate)]), default=0.0)
+
+    led = median(map(worst, LASTING))
+    assert led <= 1.0
+    # Without its first moments ahead of it, it begins there.
+    monkeypatch.setattr(canvas, "breaks_in", lambda path, sample_rate: False)
+    begun = median(map(worst, LASTING))
+    assert begun > 1.5 * led, (begun, led)
+
+
+def test_a_sound_that_begins_is_not_led_over_to(pipeline, sonic_pi_folder, tmp_path) -> None:
+    rate = pipeline.sample_rate
+    for name in ("bd_haus", "drum_cowbell", "elec_bell", "drum_snare_hard", "tabla_tas2", "sn_dub", *LASTING):
+        assert not breaks_in(sonic_pi_folder / f"{name}.flac", rate), name
+    found = []
+    for name in LASTING:
+        write_audio(tmp_path / "part.wav", read_audio(sonic_pi_folder / f"{name}.flac", rate, 0.6, 1.2)[0], rate)
+        found.append(breaks_in(tmp_path / "part.wav", rate))
+    # Levels of the choir and the hum move.
+    assert sum(found) >= 3, found
+
+
+def test_what_breaks_in_is_kept_but_for_its_first_frames(pipeline, sonic_pi_folder, tmp_path) -> None:
+    rate, spec = pipeline.sample_rate, pipeline.diffusion.spec
+    sound = read_audio(sonic_pi_folder / "ambi_drone.flac", rate, 0.6, 1.2)[0]
+    write_audio(tmp_path / "part.wav", sound, rate)
+    longer = pipeline((), edit=Edit(tmp_path / "part.wav", extend_before=0.5), **STEPS)
+    start = canvas.open_canvas(longer.settings, pipeline.autoencoder, pipeline.diffusion)
+    assert start is not None
+    made = pipeline.latents(longer.jobs, longer.settings, canvas=start)
+    offset = round(0.5 * spec.latent_rate)
+    given = canvas.encoded(tmp_path / "part.wav", pipeline.autoencoder, ahead=canvas.AHEAD_FRAMES)
+    apart = (made[..., offset:] - given[..., canvas.AHEAD_FRAMES :]).abs().amax(dim=(0, 1))
+    assert float(apart[canvas.EDGE_FRAMES :].max()) < 1e-3
+    assert float(apart[: canvas.EDGE_FRAMES - 1].min()) > 1e-3
+    # What the encoder wrote down of it is the same, but where it hears what lies ahead.
+    alone = canvas.encoded(tmp_path / "part.wav", pipeline.autoencoder)
+    heard = -(-(pipeline.autoencoder.encoder_reach() + 4) // spec.frames_per_latent)
+    apart = (alone - given[..., canvas.AHEAD_FRAMES :]).abs().amax(dim=(0, 1))
+    assert float(apart[heard:].max()) < 1e-3 < float(apart[0])
