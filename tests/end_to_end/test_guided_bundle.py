@@ -84,6 +84,20 @@ def test_a_clip_that_a_weaker_model_guided_is_made_again(stage_files, tmp_path, 
         assert np.array_equal(soundfile.read(capsys.readouterr().out.splitlines()[-1])[0], sound)
 
 
+def test_the_bundled_model_is_led_away_from_its_weaker_one() -> None:
+    pipeline = TextToAudioPipeline.from_pretrained(device="cpu")
+    assert pipeline.diffusion.guide is not None
+    words = {"seconds": 0.5, "seed": 3, "solver_steps": 8}
+    made = pipeline("a tight snare", **words)
+    assert made.settings["autoguidance"] == 1.3
+    # Not near noise, where it costs notes (ADR 29).
+    assert made.settings["autoguidance_interval"] == [0.4, 1.0]
+    alone = pipeline("a tight snare", autoguidance=1.0, **words)
+    assert (made.waveforms - alone.waveforms).abs().max() > 1e-2
+    late = pipeline("a tight snare", autoguidance_interval="0.95:1", **words)
+    assert torch.allclose(late.waveforms, alone.waveforms, atol=2e-3)
+
+
 def test_the_bundle_stays_small() -> None:
     folder = Path(__file__).resolve().parents[2] / "bundles" / "oneshots"
     page = json.loads((folder / "bundle.json").read_text())
