@@ -5,13 +5,12 @@ its noise from (seed, i), so a clip does not depend on which rows were done befo
 set: `metadata.jsonl` holds the captions.
 """
 
-import csv
 import hashlib
 import itertools
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,16 +20,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from audio.files import write_aside
 from audio.latents import LatentSpec
-from audio.notes import parse_pitch
+from latent_diffusion.solvers import Spacing
 from pipelines.clips import check_writable, clip_name, write_clips
 from pipelines.provenance import NEUTRAL, REVISION
 from pipelines.request import NUMBERS, Job, Request
 from pipelines.shaping import clip_of
+from pipelines.table import read_table
 from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
+from pipelines.words import request_of
 from training.command import answer, run_command, say
 from training.device import Device, Precision
 
-COLUMNS = ("prompt", "seconds", "label", *NUMBERS)
 STATE_NAME, METADATA_NAME = "batch.json", "metadata.jsonl"
 
 
@@ -67,8 +67,17 @@ def batch(
     seconds: float | None = None,
     negative_prompt: str | None = None,
     guidance_scale: float | None = None,
+    guidance_interval: str | None = None,
+    guidance_rescale: float = 0.0,
+    guidance_parallel: float = 1.0,
+    autoguidance: float | None = None,
+    autoguidance_interval: str | None = None,
     solver: str | None = None,
     solver_steps: int | None = None,
+    spacing: Spacing = "even",
+    shift: float = 1.0,
+    eta: float = Request.eta,
+    tolerance: float = Request.tolerance,
     stereo: float = 0.0,
     variety: float | None = None,
     style: Path | None = None,
@@ -90,8 +99,17 @@ def batch(
         seconds: of rows that name no length; from the bundle when left out.
         negative_prompt: what is not wanted of any of them.
         guidance_scale: how strongly prompts are followed; 1 is off.
+        guidance_interval: the times at which it acts, as 0.1:0.8; 0 is noise, 1 the finished sound.
+        guidance_rescale: takes back what a large scale adds in spread, 0 to 1.
+        guidance_parallel: how much of the guidance may make a sound louder and harsher, 0 to 1.
+        autoguidance: how strongly clips are led away from what a weaker model makes of the same words; 1 is off.
+        autoguidance_interval: the times at which it acts, as 0.4:1.
         solver: of the generating equation.
         solver_steps: of the solver.
+        spacing: of the solver's times; quadratic has more near noise, cosine more at both ends.
+        shift: above 1, more of the solver's times lie near noise.
+        eta: fresh noise of the solver stochastic, 0 to 1.
+        tolerance: error that the solver adaptive allows.
         stereo: width of sounds in two channels, up to 1; 0 is one channel.
         variety: how far clips of the same words may lie apart, 0 to 1; from the bundle when left out.
         style: a sound file whose timbre all clips are drawn towards.
@@ -108,20 +126,29 @@ def batch(
     rows = read_table(table)
     pipeline = TextToAudioPipeline.from_pretrained(model, vocoder, None, device, precision)
     jobs = tuple(jobs_from_rows(rows, pipeline.defaults.seconds if seconds is None else seconds, pipeline))
-    request = Request(
-        # One stands for all: of how many there are nothing is decided here.
-        prompts=(rows[0]["prompt"],),
-        seconds=max(job.seconds for job in jobs),
-        seed=seed,
-        negative_prompt=negative_prompt,
-        guidance_scale=guidance_scale,
-        solver=solver,
-        solver_steps=solver_steps,
-        stereo=stereo,
-        variety=variety,
-        style=style,
-        style_strength=style_strength,
-    )
+    words = {
+        "seconds": max(job.seconds for job in jobs),
+        "seed": seed,
+        "negative_prompt": negative_prompt,
+        "guidance_scale": guidance_scale,
+        "guidance_interval": guidance_interval,
+        "guidance_rescale": guidance_rescale,
+        "guidance_parallel": guidance_parallel,
+        "autoguidance": autoguidance,
+        "autoguidance_interval": autoguidance_interval,
+        "solver": solver,
+        "solver_steps": solver_steps,
+        "spacing": spacing,
+        "shift": shift,
+        "eta": eta,
+        "tolerance": tolerance,
+        "stereo": stereo,
+        "variety": variety,
+        "style": style,
+        "style_strength": style_strength,
+    }
+    # One prompt stands for all: of how many there are nothing is decided here.
+    request = request_of((rows[0]["prompt"],), words)
     settings = pipeline.settle(request)
     plan = Plan(jobs, settings, out, format)
     todo = plan.missing()
@@ -171,57 +198,6 @@ def alike(jobs: Sequence[Job], spec: LatentSpec) -> Iterator[Sequence[Job]]:
             yield same[start : start + BATCH_CLIPS]
 
 
-def read_table(path: Path) -> list[dict[str, Any]]:
-    """Rows with a prompt, and numbers or None for the rest.
-
-    Raises:
-        ValueError: names the file, the row and what is wrong with it.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"table: cannot read '{path}' as UTF-8 text") from error
-    rows: list[Mapping[str, Any]]
-    if path.suffix.lower() == ".csv":
-        rows = list(csv.DictReader(text.splitlines()))
-    elif path.suffix.lower() == ".jsonl":
-        rows = [_json_row(line, number, path) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    else:
-        raise ValueError(f"table: expected a .csv or .jsonl file, got '{path}'")
-    if not rows:
-        raise ValueError(f"table: '{path}' holds no rows")
-    return [_checked(row, number, path) for number, row in enumerate(rows, 1)]
-
-
-def _json_row(line: str, number: int, path: Path) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"table: line {number} of '{path}' is no JSON") from error
-    if not isinstance(row, dict):
-        raise ValueError(f"table: line {number} of '{path}' is no JSON object")
-    return row
-
-
-def _checked(row: Mapping[str, Any], number: int, path: Path) -> dict[str, Any]:
-    where = f"row {number} of '{path}'"
-    unknown = sorted(str(name) for name in row if name not in COLUMNS)
-    if unknown:
-        raise ValueError(f"table: {where} has {', '.join(unknown)}; expected columns are {', '.join(COLUMNS)}")
-    prompt = str(row.get("prompt") or "").strip()
-    if not prompt:
-        raise ValueError(f"table: {where} has no prompt")
-    found: dict[str, Any] = {"prompt": prompt, "label": str(row.get("label") or "").strip() or None}
-    for name in ("seconds", *NUMBERS):
-        value = row.get(name)
-        try:
-            given = None if value in (None, "") else parse_pitch(str(value)) if name == "pitch" else float(str(value))
-        except ValueError as error:
-            raise ValueError(f"table: {where}, {name}: got {value!r}") from error
-        found[name] = given
-    return found
-
-
 def jobs_from_rows(rows: Sequence[dict[str, Any]], seconds: float, pipeline: TextToAudioPipeline) -> Iterator[Job]:
     """A clip for each row; what the model does not know is told before any is made.
 
@@ -254,6 +230,8 @@ def claim(plan: Plan, identity: dict[str, Any]) -> None:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError) as error:
             raise ValueError(f"out: '{path}' cannot be read") from error
+        if not isinstance(found, dict) or not isinstance(found.get("settings", {}), dict):
+            raise ValueError(f"out: '{path}' is not what a batch wrote")
         # What an older version did not know was neutral.
         found["settings"] = {**NEUTRAL, **found.get("settings", {})}
         differing = [name for name in state if found.get(name) != state[name]]
@@ -278,7 +256,7 @@ def write_metadata(plan: Plan) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of `python -m pipelines.batch`."""
-    return run_command(batch, arguments, positionals=("table",), program="python -m pipelines.batch")
+    return run_command(batch, arguments, positionals=("table",), program="python -m pipelines.batch", config=True)
 
 
 if __name__ == "__main__":

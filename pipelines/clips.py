@@ -23,6 +23,8 @@ from pipelines.stereo import band_coherence, mono_of
 from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
 
 SUFFIXES = (".wav", ".flac", ".ogg")
+# What `--watch` writes beside a clip.
+WATCHED = ("_watch.png", "_watch.wav")
 VERSIONED = ("melisma", "torch", "torchaudio", "vocos", "safetensors")
 
 
@@ -132,7 +134,7 @@ def free_name(folder: Path, name: str) -> Path:
     """`folder/name`, or with `_2`, `_3` … where files of that name exist."""
     for number in range(1, 1_000_000):
         base = folder / (name if number == 1 else f"{name}_{number}")
-        if not any(base.with_name(base.name + suffix).exists() for suffix in (*SUFFIXES, ".json", ".png")):
+        if not any(base.with_name(base.name + suffix).exists() for suffix in (*SUFFIXES, ".json", ".png", *WATCHED)):
             return base
     raise ValueError(f"out: '{folder}' holds a million clips named {name}")
 

@@ -7,6 +7,9 @@ from training.command import say
 
 COMMANDS = {
     "generate": ("pipelines.generate", "make sound from text"),
+    "batch": ("pipelines.batch", "make thousands of clips from a table"),
+    "inspect": ("pipelines.inspect", "read how a clip was made"),
+    "gallery": ("pipelines.gallery", "show what each mode makes of a sound"),
     "train": ("pipelines.train", "train all three stages on a folder of audio"),
     "prepare": ("pipelines.prepare_data", "build a training folder from packages"),
     "bundle": ("pipelines.bundle", "join three trained stages"),
@@ -20,6 +23,7 @@ COMMANDS = {
     "export-decoder": ("pipelines.export_decoder", "write latents-to-sound as an ONNX file"),
     "memorisation": ("pipelines.memorisation", "find generated clips that are copies of training clips"),
     "install-ears": ("pipelines.install_ears", "fetch the pretrained models that listen"),
+    "check-control": ("pipelines.check_control", "measure what the modes promise"),
     "check-classes": ("pipelines.check_classes", "ask a classifier whether clips sound like their class"),
 }
 

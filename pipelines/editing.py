@@ -10,6 +10,7 @@ from audio.files import audio_seconds
 from audio.mel import MelConfig
 
 DEFAULT_STRENGTH = 0.6
+LEAST_STRENGTH = 1e-6
 ROUNDED_SECONDS = 0.005
 Regions = tuple[tuple[float, float], ...]
 
@@ -73,7 +74,9 @@ class Edit:
     def start_time(self) -> float:
         """Where the solver starts: 0 is noise, 1 the source itself."""
         whole = 1.0 if self.mask or self.extends else DEFAULT_STRENGTH
-        return 1.0 - (whole if self.strength is None else self.strength)
+        start = 1.0 - (whole if self.strength is None else self.strength)
+        # Of less than a solver's time can tell no step is left.
+        return 1.0 if start > 1.0 - LEAST_STRENGTH else start
 
     def seconds(self) -> float:
         """Length of what comes out.

@@ -82,6 +82,11 @@ class Gallery:
         yield "--strength 0", self.one(edit=Edit(self.source, 0.0))
         yield "--extend_after 0.6", self.one(self.prompt, edit=Edit(self.source, extend_after=0.6))
         yield "--extend_before 0.4", self.one(self.prompt, edit=Edit(self.source, extend_before=0.4))
+        with tempfile.TemporaryDirectory() as folder:
+            path, whole = Path(folder) / "part.wav", self.real()
+            write_audio(path, whole[len(whole) // 4 :].numpy(), self.pipeline.sample_rate)
+            yield "a part that breaks in", self.one(edit=Edit(path, 0.0))
+            yield "--extend_before 0.4 of it", self.one(self.prompt, edit=Edit(path, extend_before=0.4))
 
     def prompts(self) -> Iterator[Sound]:
         """Two prompts in one sound, and one that is not wanted."""
@@ -90,7 +95,8 @@ class Gallery:
             yield prompt, self.one(prompt, seconds=1.5)
         yield "--mix 0.5,0.5", self.one(*both, mix=(0.5, 0.5), seconds=1.5)
         yield "--glide true", self.one(*both, glide=True, seconds=1.5)
-        yield "--negative_prompt bright", self.one(both[1], negative_prompt="bright", seconds=1.5)
+        if self.pipeline.defaults.guidance_scale != 1.0:
+            yield "--negative_prompt bright", self.one(both[1], negative_prompt="bright", seconds=1.5)
 
     def glide(self) -> Iterator[Sound]:
         """Three prompts that follow each other, evenly and at given seconds."""

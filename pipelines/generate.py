@@ -77,20 +77,20 @@ def generate(
 
     Args:
         prompt: what to make, in free words; repeat the option for several.
-        prompts_file: a text file with a prompt on each line.
+        prompts_file: a text file with a prompt on each line; for a table of thousands see python -m pipelines.batch.
         negative_prompt: what is not wanted.
         mix: weights of the prompts, such as 0.7,0.3: they make one sound together.
         glide: the prompts follow each other within one sound.
         glide_at: the second at which each prompt rules alone, such as 0,2,5; evenly over the sound when left out.
         loop: the end leads into the beginning, without a seam; the length is rounded to what goes round.
-        stereo: width of a sound in two channels, such as 0.5 and up to 1; 0 is one channel. Both together are always
-            the one-channel sound.
+        stereo: width of a sound in two channels, such as 0.5 and up to 1; 0 is one channel. Both together are the
+            one-channel sound, softer only where a channel would clip.
         morph: two prompts ("a kick" "a bell"), two seeds (1 2) or two sound files; clips lead from the first to the
             second.
         morph_clips: how many clips lead there, both ends counted.
         pitch: a note (C4), a frequency (440Hz) or a MIDI number (60).
         loudness: of the loudest 50 ms, in dB relative to full scale, such as -12.
-        brightness: spectral centroid, in Hz, such as 2000.
+        brightness: where the middle of the spectrum lies (spectral centroid), in Hz, such as 2000; more is brighter.
         label: one of the model's classes, such as "snare", beside a prompt or instead of one; a wrong one is answered
             with the nearest.
         style: a sound file whose timbre the clips are drawn towards.
@@ -99,7 +99,7 @@ def generate(
         strength: how new a variation is: 0 gives the source back as the model hears it, 1 forgets it; 0.6 when left
             out, 1 inside a mask.
         mask: seconds that are made anew, as 0.4:0.8; all else is kept; repeat the option for several.
-        extend_before: seconds to make before the sound file.
+        extend_before: seconds to make before the sound of --init_audio.
         extend_after: seconds to make after it.
         again: a clip that was made here: make the same once more, from what its file says.
         model: folder of a bundle; the bundled model when left out.
@@ -111,19 +111,19 @@ def generate(
         seed: clip i of seed K is always the same clip; random, recorded and printed when left out.
         guidance_scale: how strongly the prompt is followed; 1 is off.
         autoguidance: how strongly clips are led away from what a weaker model makes of the same words; 1 is off.
-        autoguidance_interval: from when to when, as 0.5:1.
-        guidance_interval: from when to when the prompt is pressed, as 0.1:0.8; 0 is noise, 1 the finished sound.
-        guidance_rescale: takes back what a large scale adds in spread, 0 to 1.
+        autoguidance_interval: the times at which --autoguidance acts, as 0.5:1; 0 is noise, 1 the finished sound.
+        guidance_interval: the times at which --guidance_scale acts, as 0.1:0.8; 0 is noise, 1 the finished sound.
+        guidance_rescale: how much of the harshness of a large --guidance_scale is taken back, 0 to 1.
         guidance_parallel: how much of the guidance may make a sound louder and harsher, 0 to 1; less of it bears a
-            larger scale (adaptive projected guidance).
+            larger --guidance_scale (adaptive projected guidance).
         solver: such as euler, midpoint, heun, dpmpp_2m, ddim, stochastic, ancestral or adaptive.
         solver_steps: how many steps lead from noise to sound; more is slower and finer.
-        spacing: of the solver's times; quadratic has more near noise, cosine more at both ends.
-        shift: above 1, more of the solver's times lie near noise.
-        eta: fresh noise of the solver stochastic, 0 to 1.
-        tolerance: error that the solver adaptive allows.
+        spacing: where the solver's steps lie: even, quadratic (more near noise) or cosine (more at both ends).
+        shift: above 1, more of the solver's steps lie near noise, where the kind of sound is decided.
+        eta: how much fresh noise each step of --solver stochastic adds, 0 to 1.
+        tolerance: error that --solver adaptive allows in each step; less is slower and finer.
         autoencoder: a checkpoint of stage 1, with --diffusion, instead of --model.
-        diffusion: a checkpoint of stage 2.
+        diffusion: a checkpoint of stage 2, with --autoencoder.
         vocoder: a checkpoint of stage 3, an import path such as vocoder.griffin_lim.GriffinLim, or a YAML.
         vocoder_arguments: of a vocoder named by import path; written --vocoder.NAME VALUE.
         out: folder to write into.

@@ -38,6 +38,8 @@ def not_left_out(value: Any) -> bool:  # noqa: ANN401 (of a page)
 def told(page: dict[str, Any]) -> list[str]:
     """A page in lines that a person reads."""
     settings = {name: value for name, value in settings_from(page).items() if not_left_out(value)}
+    if not settings["loudest"]:
+        del settings["loudest"]
     edit, style = settings.pop("edit", None), settings.pop("style", None)
     lines = [f"prompt: {page['prompt'] or '(none)'}", f"seed: {page['seed']}, clip {page.get('clip', 0)}"]
     lines += [f"source: {path} ({state}), SHA-256 {digest}" for path, digest, state in sources_of(page)]

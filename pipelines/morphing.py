@@ -26,6 +26,9 @@ from pipelines.shaping import clip_noise, named_generator
 # Times that places are chosen anew, and the longest step over the median one at which they are good enough.
 ROUNDS, EVEN_ENOUGH = 4, 1.5
 
+# Sound files that would be taken for words.
+UNREAD_SUFFIXES = (".m4a", ".aac", ".wma", ".mp4", ".webm", ".amr", ".ac3", ".ape", ".mka")
+
 Kind = Literal["seeds", "prompts", "clips"]
 
 
@@ -37,6 +40,10 @@ def morph_kind(ends: Sequence[str]) -> Kind:
     """
     if any(not end.strip() for end in ends):
         raise ValueError("morph: expected some words, got an empty end")
+    unread = [end for end in ends if Path(end).suffix.lower() in UNREAD_SUFFIXES]
+    if unread:
+        kinds_read = ", ".join(sorted(suffix.lstrip(".") for suffix in AUDIO_SUFFIXES))
+        raise ValueError(f"morph: '{unread[0]}' is a sound file that is not read here; save it as one of {kinds_read}")
     if len(ends) != 2:
         raise ValueError(f"morph: expected two prompts, two seeds or two sound files, got {len(ends)}")
     kinds = [_kind(end) for end in ends]

@@ -78,7 +78,7 @@ NEEDS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], bool]], ...] = (
     ("tolerance", "--solver adaptive", lambda given: given.get("solver") == "adaptive"),
     *(
         (name, "a --guidance_scale other than 1", lambda given: given.get("guidance_scale") != 1.0)
-        for name in ("negative_prompt", "guidance_interval", "guidance_rescale", "guidance_parallel")
+        for name in ("negative_prompt", "guidance_interval", "guidance_parallel")
     ),
     *((name, "files, and --stream writes none", lambda given: "stream" not in given) for name in ("format", "out")),
 )

@@ -17,7 +17,7 @@ from pipelines.request import AudioOutput, Job
 
 MARK = "melisma "
 # Counts up where the same settings come to give other samples; pages without a number are of the first.
-REVISION = 7
+REVISION = 8
 # Where the settings of an edit or a style name a file.
 SOURCES = ("init_audio", "toward", "path")
 # Settings that a page leaves out where they are so.
@@ -36,6 +36,7 @@ NEUTRAL: dict[str, Any] = {
     "glide_at": [],
     "loop": False,
     "morph_clips": 0,
+    "loudest": 0.0,
     "to_seed": None,
     "stereo": 0.0,
     "best_of": 1,
@@ -132,6 +133,7 @@ def read_page(path: Path) -> dict[str, Any]:
         not isinstance(page, dict)
         or not {"prompt", "seed", *parts} <= page.keys()
         or not all(isinstance(page[name], dict) for name in parts)
+        or not all(isinstance(page["settings"].get(name) or {}, dict) for name in ("edit", "style"))
     ):
         raise ValueError(f"'{path}' does not say how it was made: it is no clip of melisma, or was written anew since")
     return page

@@ -82,11 +82,38 @@ def settle(request: Request, defaults: Defaults, diffusion: LatentDiffusion, pre
         "precision": str(precision).removeprefix("torch."),
         **{name: None if value is None else float(value) for name, value in numbers.items()},
     }
+    check_heard(request, settings)
     sampler_of(settings)
+    return settings
+
+
+def check_heard(request: Request, settings: Mapping[str, Any]) -> None:
+    """Refuse what would be passed over in silence, and times that nobody would hear.
+
+    Raises:
+        ValueError: names the setting and what it needs.
+    """
+    pressed = settings["guidance_scale"] != 1.0
+    needs = (
+        ("eta", request.eta != Request.eta, "solver stochastic", settings["solver"] == "stochastic"),
+        ("tolerance", request.tolerance != Request.tolerance, "solver adaptive", settings["solver"] == "adaptive"),
+        (
+            "guidance_rescale",
+            request.guidance_rescale != Request.guidance_rescale,
+            "a guidance_scale or an autoguidance other than 1",
+            pressed or settings["autoguidance"] != 1.0,
+        ),
+        *(
+            (name, getattr(request, name) != getattr(Request, name), "a guidance_scale other than 1", pressed)
+            for name in ("negative_prompt", "guidance_interval", "guidance_parallel")
+        ),
+    )
+    for name, given, needed, there in needs:
+        if given and not there:
+            raise ValueError(f"{name}: only goes with {needed}")
     late = [at for at in settings["glide_at"] if at > settings["seconds"]]
     if late:
         raise ValueError(f"glide_at: {late[0]:g} s lies beyond the end of the clip ({settings['seconds']:g} s)")
-    return settings
 
 
 def settled_autoguidance(request: Request, defaults: Defaults, guide: bool) -> float:
@@ -150,7 +177,7 @@ def check_prompts(request: Request) -> None:
         raise ValueError("prompt: expected some words, got an empty prompt")
     check_morph(request)
     if request.loop and request.edit is not None:
-        raise ValueError("loop and init_audio contradict each other: a recording does not go round")
+        raise ValueError(f"loop and {request.edit.option} contradict each other: a recording does not go round")
     if request.mix and request.glide:
         raise ValueError("mix and glide contradict each other: prompts sound together, or one after the other")
     if request.glide and request.loop:
@@ -181,9 +208,15 @@ def check_count(request: Request) -> None:
     if tries > MOST_CLIPS:
         raise ValueError(f"num_clips: expected at most {MOST_CLIPS} clips in all at once, these are {tries}")
     edit = request.edit
-    if edit is not None and edit.start_time >= 1.0 and request.num_clips * request.best_of > 1:
+    if edit is None or edit.start_time < 1.0:
+        return
+    # A way between two recordings has many reconstructions, several prompts in one sound have one.
+    prompts = 1 if request.mix or request.glide else max(1, len(request.prompts))
+    alike = request.morph_clips or prompts * request.num_clips * request.best_of
+    if alike > 1 and edit.toward is None:
         raise ValueError(
-            "strength: at 0 every clip is the source's reconstruction; ask for one clip, or for more strength"
+            "strength: at 0 every clip is the source's reconstruction, whatever the prompt; ask for one clip, or for "
+            "more strength"
         )
 
 
@@ -227,12 +260,12 @@ def settled_seconds(request: Request, defaults: Defaults) -> float:
     """
     if request.edit is not None:
         if request.seconds is not None:
-            raise ValueError("seconds and init_audio contradict each other: the sound brings its length")
+            raise ValueError(f"seconds and {request.edit.option} contradict each other: a sound brings its length")
         seconds = request.edit.seconds()
         if seconds > LONGEST_SECONDS:
             raise ValueError(
-                f"init_audio: at most {LONGEST_SECONDS:.0f} s can be worked on, this would be {seconds:.2f} s; cut the "
-                "file or extend it by less"
+                f"{request.edit.option}: at most {LONGEST_SECONDS:.0f} s can be worked on, this would be {seconds:.2f} "
+                "s; cut the file or extend it by less"
             )
         return seconds
     seconds = defaults.seconds if request.seconds is None else float(request.seconds)

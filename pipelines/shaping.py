@@ -44,11 +44,13 @@ class Finished(NamedTuple):
         waveforms: `(clips, samples)` or `(clips, 2, samples)`.
         guarded: for each, whether its level was lowered.
         tuned: for each, by how many semitones it was moved to be in tune; 0 where it was left alone.
+        loudest: peak of all of them, before the guard.
     """
 
     waveforms: Tensor
     guarded: tuple[bool, ...]
     tuned: tuple[float, ...]
+    loudest: float
 
 
 def finish(
@@ -57,6 +59,7 @@ def finish(
     fade_out: bool = True,
     stereo: float = 0.0,
     asked: Sequence[Mapping[str, float]] = (),
+    least_peak: float | None = None,
 ) -> Finished:
     """Give the clips the note, brightness, width and level that were asked for, guard the peak and end in a short fade.
 
@@ -67,6 +70,8 @@ def finish(
         stereo: width of two channels; 0 is one.
         asked: of each clip, `note` as a MIDI number, `brightness` in Hz and `loudness` in dBFS of its loudest 50 ms,
             where it is not as it came.
+        least_peak: the clips are steps of one way, and are guarded alike, by the loudest of them or by this where it is
+            louder; each by its own peak where None.
     """
     tuned = [0.0] * len(waveforms)
     for row, (waveform, numbers) in enumerate(zip(waveforms, asked, strict=bool(asked))):
@@ -81,15 +86,18 @@ def finish(
         if "loudness" in numbers:
             waveform *= level_gain(waveform, sample_rate, numbers["loudness"])
     peaks = waveforms.abs().flatten(1).amax(dim=1).view(-1, *[1] * (waveforms.ndim - 1))
+    loudest = max(float(peaks.max()), least_peak or 0.0)
+    if least_peak is not None:
+        peaks = torch.full_like(peaks, loudest)
     guarded = tuple((peaks.flatten() > PEAK_LIMIT).tolist())
     # In place: of a clip of minutes there is no second copy.
     waveforms *= torch.where(peaks > PEAK_LIMIT, PEAK_LIMIT / peaks.clamp(min=1e-9), 1.0)
     if not fade_out:
-        return Finished(waveforms, guarded, tuple(tuned))
+        return Finished(waveforms, guarded, tuple(tuned), loudest)
     length = min(round(FADE_SECONDS * sample_rate), waveforms.shape[-1])
     fade = torch.cos(torch.linspace(0.0, math.pi / 2, length)).square()
     waveforms[..., -length:] *= fade
-    return Finished(waveforms, guarded, tuple(tuned))
+    return Finished(waveforms, guarded, tuple(tuned), loudest)
 
 
 def level_gain(waveform: Tensor, sample_rate: int, wanted: float) -> float:
@@ -168,14 +176,17 @@ def output_of(
     own = waveforms[:, :samples]
     asked = asked_of(settings, [jobs[row] for row in rows])
     own = own.clone() if own.is_inference() else own
-    made = finish(own, sample_rate, not settings["loop"], settings["stereo"], asked)
+    # Of a morph made again, one clip alone, the page tells how loud the others were.
+    least = float(settings.get("loudest", 0.0)) if settings["morph_clips"] else None
+    made = finish(own, sample_rate, not settings["loop"], settings["stereo"], asked, least)
+    together = {} if least is None else {"loudest": made.loudest}
     return AudioOutput(
         waveforms=made.waveforms,
         sample_rate=sample_rate,
         prompts=tuple(jobs[row].prompt for row in rows),
         indices=tuple(jobs[row].index for row in rows),
         seed=settings["seed"],
-        settings=dict(settings),
+        settings={**settings, **together},
         guarded=made.guarded,
         tuned=made.tuned,
         jobs=tuple(jobs),

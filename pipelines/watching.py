@@ -15,6 +15,7 @@ from torch import Tensor
 
 from audio.files import write_aside, write_audio
 from evaluation.pictures import strip_figure
+from pipelines.clips import WATCHED
 from pipelines.request import AudioOutput, Job
 from pipelines.text_to_audio import TextToAudioPipeline
 
@@ -74,7 +75,7 @@ def write_watch(watch: Watch, pipeline: TextToAudioPipeline, base: Path, title: 
     """
     if not watch.times:
         raise ValueError("watch: nothing to see: at strength 0 no solver runs")
-    picture, sound = (base.with_name(f"{base.name}_watch{suffix}") for suffix in (".png", ".wav"))
+    picture, sound = (base.with_name(base.name + ending) for ending in WATCHED)
     chosen = watch.chosen()
     rows = [_decoded(pipeline, [held[number] for number in chosen]) for held in (watch.states, watch.guesses)]
     names = [f"t = {watch.times[number]:.2f}" for number in chosen]

@@ -53,7 +53,12 @@ def run_command(
     with noted_interrupts():
         try:
             given = list(sys.argv[1:] if arguments is None else arguments)
-            values = parser.instantiate_classes(parser.parse_args(given)).as_dict()
+            from_file, said = split_config(given) if config else ([], given)
+            of_file = lists_of_file(parser, from_file, lists)
+            values = parser.instantiate_classes(parser.parse_args([*from_file, *said])).as_dict()
+            for name in (name for name in lists if name in of_file and has_option(said, name)):
+                # A list of the file is replaced, not added to.
+                values[name] = values[name][len(of_file[name]) :]
             if config:
                 values.pop(CONFIG_OPTION[2:], None)
             result = function(**values, **fixed)
@@ -72,6 +77,36 @@ def run_command(
             say(f"error: {one_line(error)}")
             return 2
     return result if isinstance(result, int) else 0
+
+
+def split_config(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words that name YAML files, and the others: what is said on the command line comes last, and wins."""
+    named: list[str] = []
+    others: list[str] = []
+    for place, word in enumerate(words):
+        of_file = word == CONFIG_OPTION or (place > 0 and words[place - 1] == CONFIG_OPTION)
+        (named if of_file or word.startswith(f"{CONFIG_OPTION}=") else others).append(word)
+    return named, others
+
+
+def lists_of_file(parser: ArgumentParser, words: Sequence[str], lists: Sequence[str]) -> dict[str, list[Any]]:
+    """The lists that YAML files name, by the names of their options.
+
+    Raises:
+        ValueError: one that is no list there.
+    """
+    if not words or not lists:
+        return {}
+    read = parser.parse_args(list(words))
+    for name in lists:
+        if not isinstance(read[name] or [], list):
+            raise ValueError(f"{CONFIG_OPTION}: {name} is a list; write {name}: [{read[name]!r}]")
+    return {name: read[name] for name in lists if read[name]}
+
+
+def has_option(words: Sequence[str], name: str) -> bool:
+    """Whether an option is among some words."""
+    return any(word == f"--{name}" or word.startswith(f"--{name}=") for word in words)
 
 
 def _stopped() -> int:

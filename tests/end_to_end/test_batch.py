@@ -184,3 +184,47 @@ def test_another_batch_is_not_mixed_in(small_bundle, table, tmp_path, capsys) ->
     table.write_text(TABLE.replace("snare", "clap"))
     assert run(small_bundle, table, out) == 2
     assert "holds another batch (other table)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("prompt,seconds\na bell, bright,0.3\n", "row 1 of '{table}' has more cells than the header; put words with a"),
+        (f"prompt\n{'x' * 200_000}\n", "'{table}' is no CSV"),
+    ],
+)
+def test_a_table_that_is_not_one_is_refused(text, words, small_bundle, table, tmp_path, capsys) -> None:
+    table.write_text(text)
+    assert run(small_bundle, table, tmp_path / "out") == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert words.format(table=table) in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_cells_may_hold_line_breaks_and_rows_any_character(small_bundle, tmp_path) -> None:
+    (tmp_path / "a.csv").write_text('prompt,seconds\n"a kick\nand more",0.2\n')
+    (tmp_path / "b.jsonl").write_text('{"prompt": "a\u2028kick", "seconds": 0.2}\n', encoding="utf-8")
+    for name, prompt in (("a.csv", "a kick\nand more"), ("b.jsonl", "a\u2028kick")):
+        assert run(small_bundle, tmp_path / name, tmp_path / name[0]) == 0
+        (page,) = (tmp_path / name[0]).glob("*seed5_0.json")
+        assert json.loads(page.read_text())["prompt"] == prompt
+
+
+def test_a_folder_with_another_batch_json_is_refused(small_bundle, table, tmp_path, capsys) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "batch.json").write_text("[]")
+    assert run(small_bundle, table, tmp_path / "out") == 2
+    assert "batch.json' is not what a batch wrote" in capsys.readouterr().err
+
+
+def test_a_batch_takes_the_words_of_the_sampler_from_yaml_too(small_bundle, table, tmp_path) -> None:
+    (tmp_path / "words.yaml").write_text("guidance_interval: '0.1:0.8'\nspacing: cosine\nshift: 2.0\nseed: 9\n")
+    # The command line wins, wherever it stands.
+    assert run(small_bundle, table, tmp_path / "out", "--config", str(tmp_path / "words.yaml")) == 0
+    page = json.loads((tmp_path / "out" / "a-snare_seed5_2.json").read_text())
+    assert page["settings"]["guidance_interval"] == [0.1, 0.8]
+    assert (page["settings"]["spacing"], page["settings"]["shift"]) == ("cosine", 2.0)
+    pipeline = TextToAudioPipeline.from_pretrained(small_bundle, device="cpu")
+    words = {"guidance_interval": "0.1:0.8", "spacing": "cosine", "shift": 2.0}
+    alone = pipeline("a deep kick", seed=5, seconds=0.3, solver_steps=2, **words).waveforms[0].numpy()
+    assert np.abs(alone - clips(tmp_path / "out")["a-deep-kick_seed5_0.wav"]).max() < 2e-3

@@ -13,11 +13,13 @@ from torch import Tensor
 from audio.files import read_audio, write_audio
 from audio.mel import LogMelSpectrogram
 from pipelines import TextToAudioPipeline
+from pipelines.clips import free_name
 from pipelines.editing import Edit
 from pipelines.generate import main
 from pipelines.looping import around, begun_smoothly, decode_loop_mel, loop_seconds, seam_score
 from pipelines.morphing import even_places, evened, great_circle, morph_kind, step_lengths
 from pipelines.request import Job, Request
+from pipelines.shaping import finish
 from pipelines.watching import watch_clip
 
 QUICK = ["--solver_steps", "4", "--plot", "false", "--device", "cpu"]
@@ -116,7 +118,10 @@ def test_a_morph_leads_from_one_end_to_the_other_in_even_steps(pipeline, sonic_p
         (seeds.waveforms[0], pipeline(("a bell",), seed=2, **same)),
         (seeds.waveforms[-1], pipeline(("a bell",), seed=3, **same)),
     ):
-        assert (made - alone.waveforms[0]).abs().max() < 2e-3
+        # But for the level: all steps of a morph are guarded alike.
+        gain = alone.waveforms[0].norm() / made.norm()
+        assert gain > 0.99
+        assert (gain * made - alone.waveforms[0]).abs().max() < 3e-3
     # The shorter of two recordings lies on a longer canvas, so the model sees another length.
     own = pipeline((), edit=Edit(ends[0], 0.2), seed=2, solver_steps=8).waveforms[0]
     assert nats(pipeline, clips.waveforms[0][: len(own)], own) < 1.0
@@ -153,6 +158,34 @@ def test_the_denoising_can_be_watched(pipeline, tmp_path, capsys) -> None:
     far = [float((guess - made).abs().mean()) for guess in watch.guesses]
     assert far[-1] < 1e-4 < far[0]
     assert float(pipeline.diffusion.spec.whiten(watch.states[0][None]).std()) == pytest.approx(1.0, abs=0.1)
+
+
+def test_the_clips_of_a_morph_are_guarded_alike() -> None:
+    sounds = torch.tensor([[0.5, -0.2], [2.0, 1.0], [0.1, 0.0]]).repeat(1, 2000)
+    alone, together = finish(sounds.clone(), 44_100, False), finish(sounds.clone(), 44_100, False, least_peak=0.0)
+    assert alone.guarded == (False, True, False)
+    assert together.guarded == (True, True, True)
+    assert together.loudest == 2.0
+    assert torch.allclose(together.waveforms, sounds * 0.99 / 2.0)
+    # One of them alone, made again, is as soft as it was among the others.
+    once_more = finish(sounds[:1].clone(), 44_100, False, least_peak=together.loudest)
+    assert torch.equal(once_more.waveforms, together.waveforms[:1])
+
+
+def test_a_loud_morph_is_made_again(pipeline, tmp_path, capsys) -> None:
+    command = ["--solver_steps", "8", "--plot", "false", "--device", "cpu", "--prompt", "a bell", "--seconds", "0.6"]
+    command += ["--loudness", "-2"]
+    assert main([*command, "--morph", "2", "3", "--morph_clips", "9", "--out", str(tmp_path / "out")]) == 0
+    paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    page = json.loads(paths[0].with_suffix(".json").read_text())
+    assert page["settings"]["loudest"] > 0.99
+    assert main(["--again", str(paths[0]), "--plot", "false", "--device", "cpu", "--out", str(tmp_path / "again")]) == 0
+    assert np.array_equal(soundfile.read(paths[0])[0], soundfile.read(capsys.readouterr().out.strip())[0])
+
+
+def test_what_was_watched_is_never_written_over(tmp_path) -> None:
+    (tmp_path / "a-bell_seed1_0_watch.wav").write_bytes(b"kept")
+    assert free_name(tmp_path, "a-bell_seed1_0").name == "a-bell_seed1_0_2"
 
 
 def test_noise_between_two_seeds_is_as_long_as_noise() -> None:

@@ -15,7 +15,6 @@ import yaml
 from audio.comments import read_comment
 from audio.files import read_audio, write_audio
 from pipelines import TextToAudioPipeline
-from pipelines.canvas import back_and_forth, last_moments
 from pipelines.generate import main
 from pipelines.live import stream
 from pipelines.provenance import MARK, as_comment
@@ -199,17 +198,20 @@ def test_a_refused_stream_sends_nothing(options, small_bundle, capfdbinary) -> N
     assert capfdbinary.readouterr().out == b""
 
 
-def test_the_last_moments_go_back_and_forth() -> None:
-    waveform = torch.tensor([[1.0, 2.0, 3.0]])
-    assert back_and_forth(waveform, 7, 5)[0].tolist() == [1, 2, 3, 3, 2, 1, 1, 2, 3, 3]
-    assert back_and_forth(waveform, 5, 2)[0].tolist() == [1, 2, 3, 3, 2, 2, 3, 3]
-    assert back_and_forth(waveform, 0, 2)[0].tolist() == [1, 2, 3]
-
-
-def test_a_sound_that_has_died_away_is_not_taken_up_again() -> None:
-    held, silence = torch.ones(1, 1000), torch.zeros(1, 100)
-    assert last_moments(held, 1000) == 250
-    assert last_moments(held[:, :90], 1000) == 90
-    assert last_moments(torch.cat([held, silence], dim=1), 1000) == 80
-    assert last_moments(torch.cat([held, 0.4 * held[:, :120]], dim=1), 1000) == 120
-    assert last_moments(torch.cat([held, 0.6 * held[:, :120]], dim=1), 1000) == 250
+def test_the_command_line_wins_over_a_yaml_wherever_it_stands(small_bundle, tmp_path, capsys) -> None:
+    words = tmp_path / "words.yaml"
+    words.write_text("prompt: [a bell, a gong]\nseed: 3\nseconds: 0.3\n")
+    options = ["--model", str(small_bundle), "--out", str(tmp_path / "out"), "--device", "cpu", "--solver_steps", "2"]
+    options += ["--plot", "false", "--seed", "5", "--config", str(words)]
+    assert main(options) == 0
+    assert [Path(line).name for line in capsys.readouterr().out.splitlines()] == [
+        "a-bell_seed5_0.wav",
+        "a-gong_seed5_0.wav",
+    ]
+    words.write_text("prompt: a bell\n")
+    assert main([*options, "--prompt", "a kick"]) == 2
+    assert "--config: prompt is a list; write prompt: ['a bell']" in capsys.readouterr().err
+    words.write_text("prompt: [a bell, a gong]\nseconds: 0.3\n")
+    # A list is replaced by the command line's, not added to.
+    assert main([*options, "--prompt", "a kick"]) == 0
+    assert [Path(line).name for line in capsys.readouterr().out.splitlines()] == ["a-kick_seed5_0.wav"]

@@ -76,7 +76,7 @@ def test_a_loop_stays_a_loop(noise: torch.Tensor) -> None:
 
 def test_a_peak_beyond_full_scale_lowers_both_channels(noise: torch.Tensor) -> None:
     loud = noise * 0.3 / noise.abs().amax(dim=1, keepdim=True) * torch.tensor([[1.0], [3.3]])
-    made, guarded, _ = finish(loud.clone(), RATE, stereo=1.0)
+    made, guarded, *_ = finish(loud.clone(), RATE, stereo=1.0)
     assert made.shape == (2, 2, RATE)
     assert guarded == (False, True)
     assert made.abs().max() <= 0.9901
