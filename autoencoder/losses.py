@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool1d, avg_pool2d, max_pool1d, pad
 
 from autoencoder.model import Posterior
+from training.game import weighted_sum
 
 PADDING_WEIGHT = 0.1
 # 93 and 186 ms at 86 frames a second: below and about the time in which a low note's pitch is heard.
@@ -165,11 +166,6 @@ def vae_loss(
     if loss.attack:
         terms["attack"] = attack_log_mel(estimate, target, weights)
     return weighted_sum(terms, loss), terms
-
-
-def weighted_sum(terms: dict[str, Tensor], loss: MelVAELoss) -> Tensor:
-    """Each term times the weight of its name."""
-    return torch.stack([getattr(loss, name) * value for name, value in terms.items()]).sum()
 
 
 def log_mel_error(estimate: Tensor, target: Tensor, valid_frames: Tensor) -> Tensor:

@@ -12,10 +12,11 @@ from torch import Tensor
 from audio.inversion import griffin_lim_from_log_mel
 from audio.mel import LogMelSpectrogram, MelConfig
 from autoencoder.discriminators import MelDiscriminators, MelGanConfig
-from autoencoder.losses import MelVAELoss, frame_weights, log_mel_error, vae_loss, weighted_sum
+from autoencoder.losses import MelVAELoss, frame_weights, log_mel_error, vae_loss
 from autoencoder.model import MelVAE, MelVAEConfig
 from autoencoder.principal import BlockMoments, frame_blocks, start_at_principal_components
 from training.checkpoint import RECORD_KEY, load_stage, load_weights
+from training.game import weighted_sum
 from training.players import PlayersTraining
 from training.previews import log_audio, log_mel_images
 from training.schedule import OptimiserConfig, ScheduleConfig

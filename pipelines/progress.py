@@ -40,8 +40,7 @@ def announce(pipeline: TextToAudioPipeline, request: Request, settings: dict[str
     kept = f", one of {request.best_of} kept" if request.best_of > 1 else ""
     say(
         f"seed {settings['seed']}: {clips} {'clip' if clips == 1 else 'clips'} of {settings['seconds']:g} s{kept}, "
-        f"{settings['solver']}, "
-        f"{settings['solver_steps']} solver steps"
+        f"{settings['solver']}, {settings['solver_steps']} solver steps"
     )
     if request.edit is not None:
         reach = seam_reach(request.edit, pipeline.autoencoder, pipeline.diffusion, pipeline.vocoder)

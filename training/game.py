@@ -55,6 +55,11 @@ def judged_by(members: Iterable[nn.Module], made: Tensor) -> Judgement:
     return Judgement(scores, features)
 
 
+def weighted_sum(terms: dict[str, Tensor], weights: object) -> Tensor:
+    """A loss: each term times the weight of its name, which is a field of `weights`."""
+    return torch.stack([term * getattr(weights, name) for name, term in terms.items()]).sum()
+
+
 def discriminator_hinge(real: Judgement, fake: Judgement) -> Tensor:
     """What the discriminators minimise, averaged over them."""
     sides = [

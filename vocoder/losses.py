@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, fields
 
-import torch
 from torch import Tensor
 
 from audio.distances import (
@@ -77,8 +76,3 @@ def reconstruction_terms(
     if weights.partials:
         terms["partials"] = partials_distance(estimate, target, sample_rate)
     return terms
-
-
-def weighted_sum(terms: dict[str, Tensor], weights: VocoderLosses) -> Tensor:
-    """The loss: each term times the weight of its name."""
-    return torch.stack([term * getattr(weights, name) for name, term in terms.items()]).sum()

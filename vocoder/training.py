@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from audio.mel import MelConfig
 from training.command import say
+from training.game import weighted_sum
 from training.schedule import OptimiserConfig, ScheduleConfig
 from vocoder.discriminators import Discriminators, GanConfig, check_crops
-from vocoder.losses import VocoderLosses, reconstruction_terms, weighted_sum
+from vocoder.losses import VocoderLosses, reconstruction_terms
 from vocoder.upsampling import UpsamplingConfig, UpsamplingGenerator
 from vocoder.validation import JudgedTraining
 from vocoder.vocos import PriorVocos, VocosConfig
