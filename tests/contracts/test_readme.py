@@ -1,7 +1,7 @@
 """What the pages say can be done: commands parse, files exist, examples compile, cheap ones run.
 
-Read are README, CONTRIBUTING, benchmarks/README and all of docs/. A command in a shell block is handed to the very
-parser that would read it, and not run; the cheap ones are run too.
+Read are README, CONTRIBUTING, benchmarks/README, the card of the bundled model and all of docs/. A command in a shell
+block is handed to the very parser that would read it, and not run; the cheap ones are run too.
 """
 
 import contextlib
@@ -29,12 +29,13 @@ from training.command import make_parser
 from vocoder.loading import load_vocoder
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md", *ROOT.glob("docs/**/*.md")]
+CARD = ROOT / "bundles/oneshots/README.md"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md", CARD, *ROOT.glob("docs/**/*.md")]
 STAGES = ("autoencoder", "latent_diffusion", "vocoder")
 SHELLS = ("bash", "sh", "shell", "powershell", "bat")
 # What runs and builds make, and is not under version control.
 MADE = ("runs/", "data/", "out/", ".venv")
-# The released model has its own card and tests; a page may point at it before it is there.
+# The released model has its own tests; a page may point at it before it is there.
 LATER = ("bundles/",)
 OTHER_PROGRAMS = ("cd", "git", "tensorboard", "pre-commit", "pytest", "apt-get", "sudo", "py", "mkdir", "cp")
 FENCE = re.compile(r"^[ ]*```(\w*)[^\n]*\n(.*?)^[ ]*```", re.MULTILINE | re.DOTALL)
@@ -159,6 +160,13 @@ def test_commands_are_understood(page: str, words: list[str], monkeypatch: pytes
         if re.fullmatch(r"(configs|docs|benchmarks)/\S+", word):
             assert (ROOT / word).exists(), f"{page}: {word} does not exist"
     parse(*ours, monkeypatch)
+
+
+def test_commands_that_the_card_names_are_written_out():
+    named = set(re.findall(r"`python -m ([\w.]+)", CARD.read_text(encoding="utf-8")))
+    written = {words[2] for page, words in commands() if ROOT / page == CARD and words[:2] == ["python", "-m"]}
+    assert len(named) > 5
+    assert named <= written
 
 
 def test_a_command_is_understood_where_its_neighbours_were_imported_before(monkeypatch: pytest.MonkeyPatch):
