@@ -100,6 +100,11 @@ def test_a_field_is_led_away_from_the_weaker_one_and_by_the_prompt() -> None:
         assert torch.allclose(made, torch.full((2, 6, 3), wanted)), time
     with pytest.raises(ValueError, match="autoguidance_interval: expected two rising times"):
         GuidanceConfig(auto_interval=(0.5, 0.5))
+    # The first frames it leaves alone.
+    made = guided_field(field, strong, nothing, GuidanceConfig(2.0, auto=1.5), VELOCITY, weaker=field, begun=2)
+    assert torch.allclose(made(noise(2, 3), at), torch.tensor([3.0, 3.0, 3.0 - 4.5]).expand(2, 6, 3))
+    with pytest.raises(ValueError, match="autoguidance_after: expected 0 s or more"):
+        GuidanceConfig(auto_after=-0.1)
     # Of a mixture the weaker one hears the same mixture.
     other = replace(strong, vector=strong.vector + 1.0, for_guide=replace(rows, vector=rows.vector + 20.0))
     mixture = Mixture((strong, other), (torch.tensor(0.25), torch.tensor(0.75)))
@@ -162,6 +167,15 @@ def test_a_weaker_guide_changes_what_is_made_and_costs_nothing_when_off(mel) -> 
     assert torch.equal(off, model.sample(start, said(model, 3), sampler(1.0, 2.0)))
     on = both.sample(start, own, sampler(1.5, 2.0))
     assert (on - off).abs().max() > 0.05
+    # The beginning of a clip is left alone where that is asked for; a loop has none.
+    seconds = 3.0 / both.spec.latent_rate
+    for loop, same in ((False, 3), (True, 0)):
+        once = [
+            both.sample(start, own, SamplerConfig(None, 1, guidance=guidance), loop=loop)
+            for guidance in (GuidanceConfig(2.0), GuidanceConfig(2.0, auto=1.5, auto_after=seconds))
+        ]
+        alike = (once[0] - once[1]).abs().amax(dim=(0, 1)) < 1e-5
+        assert alike.tolist() == [True] * same + [False] * (8 - same)
     # A row alone is the row in its batch.
     alone = both.sample(start[:1], said(both, 1), sampler(1.5, 2.0))
     assert torch.allclose(alone, on[:1], atol=1e-4)

@@ -174,7 +174,9 @@ def test_attacks_are_those_of_struck_clips_and_count_a_recording_once():
     # Twice as long on every clip is twice as long without a doubt: the ratio is paired.
     over = found.over_vocoder
     assert (over.value, over.low, over.high) == pytest.approx((2.0, 2.0, 2.0))
+    assert (found.over_real.value, found.to_dict()["generated_over_real"]["value"]) == pytest.approx((2.5, 2.5))
     assert "real 4.2" in found.sentence()
+    assert "over real: 2.5" in found.sentence()
     # Silence has no attack, and too few recordings no interval.
     made["diffusion"][:24] = [float("nan")] * 24
     quiet = measure_attacks(clips, rises, made)

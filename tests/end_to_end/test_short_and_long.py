@@ -1,0 +1,37 @@
+"""The bundled model from 0.25 to 4 seconds: sounds that die away end in silence, not in a cut, and silence stays silent."""
+
+import numpy as np
+import pytest
+
+from audio.measures import ends_in_a_cut, loudness_db
+from evaluation.measurements import silent_share
+from pipelines import TextToAudioPipeline
+
+RATE = 44100
+DYING = ("tight acoustic snare, soft", "a deep kick drum", "a dry woodblock", "a closed hi-hat", "a marimba", "finger snap")
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> TextToAudioPipeline:
+    return TextToAudioPipeline.from_pretrained(device="cpu")
+
+
+def test_what_dies_away_ends_in_silence_at_the_longest(pipeline) -> None:
+    assert pipeline.defaults.max_seconds >= 4.0
+    clips = pipeline(DYING, seconds=4.0, seed=1, solver_steps=8).waveforms.numpy()
+    assert clips.shape == (len(DYING), 4 * RATE)
+    for prompt, clip in zip(DYING, clips, strict=True):
+        assert not ends_in_a_cut(clip, RATE), prompt
+        heard, end = loudness_db(clip, RATE), loudness_db(clip[-RATE // 2 :], RATE)
+        assert heard > -40.0, prompt
+        assert end < heard - 50.0, (prompt, heard, end)
+        assert silent_share(clip, RATE) > 0.4, prompt
+
+
+def test_the_shortest_clips_sound_from_their_beginning(pipeline) -> None:
+    clips = pipeline(DYING, seconds=0.25, seed=1, solver_steps=8).waveforms.numpy()
+    assert clips.shape == (len(DYING), RATE // 4)
+    for prompt, clip in zip(DYING, clips, strict=True):
+        assert np.argmax(np.abs(clip)) < 0.15 * RATE, prompt
+        assert loudness_db(clip, RATE) > -40.0, prompt
+        assert silent_share(clip, RATE) < 0.8, prompt
