@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from audio.files import read_audio, write_audio
 
 ROOT = Path(__file__).resolve().parents[2]
 PEAK = """
@@ -26,8 +29,9 @@ sys.exit(code)
 
 def peak(seconds: float, tmp_path: Path, *options: str, decoded: str = "in pieces") -> float:
     """The most memory that a run held, in MiB."""
-    words = ["--prompt", "a warm synth pad", "--seconds", str(seconds), "--seed", "1", "--device", "cpu"]
-    words += ["--solver_steps", "1", "--guidance_scale", "1", *options]
+    words = ["--seed", "1", "--device", "cpu", "--solver_steps", "1", "--guidance_scale", "1", *options]
+    if "--init_audio" not in options:
+        words += ["--prompt", "a warm synth pad", "--seconds", str(seconds)]
     if "--stream" not in options:
         words += ["--plot", "false", "--out", str(tmp_path / str(seconds))]
     done = subprocess.run([sys.executable, "-c", PEAK, decoded, *words], capture_output=True, cwd=ROOT, check=False)
@@ -47,6 +51,21 @@ def test_a_longer_clip_needs_memory_for_itself_alone(tmp_path) -> None:
     assert long - short < 2.0 * clip_mib(60) + 32.0
     # The shorter one alone would need more than the longer one if it were decoded as a whole.
     assert peak(50, tmp_path, decoded="whole") > long + 100.0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are told reliably by Linux alone")
+def test_a_longer_source_and_two_channels_need_memory_for_the_clip_alone(sonic_pi_folder, tmp_path) -> None:
+    """A hole is filled in recordings in stereo and of another rate, and made wide."""
+
+    def edited(seconds: int) -> float:
+        source = tmp_path / f"{seconds}.wav"
+        drone = np.resize(read_audio(sonic_pi_folder / "ambi_drone.flac", 48_000)[0], seconds * 48_000)
+        write_audio(source, np.stack([drone, drone]), 48_000)
+        return peak(seconds, tmp_path, "--init_audio", str(source), "--mask", "20:21", "--stereo", "0.5")
+
+    short, long = (edited(seconds) for seconds in (50, 110))
+    # One channel that is widened, the two, and what is written of them.
+    assert long - short < 5.0 * clip_mib(60) + 32.0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are told reliably by Linux alone")
