@@ -119,3 +119,27 @@ def test_a_long_loop_goes_round(pipeline) -> None:
     made = pipeline("a drawbar organ", loop=True, seconds=6.0, seed=1, num_clips=3, solver_steps=16)
     # It begins where it changes least.
     assert max(seam_score(loop, pipeline.autoencoder.mel) for loop in made.waveforms) <= 1.0
+
+
+@pytest.mark.parametrize("shape", [{"seconds": 6.0}, {"seconds": 1.5, "loop": True}])
+def test_the_adaptive_solver_bears_cuts_that_move(pipeline, monkeypatch: pytest.MonkeyPatch, shape) -> None:
+    """The field jumps wherever the cuts do; were that to count, its steps would become ever shorter."""
+    asked = 0
+    field = pipeline.diffusion.whole_field
+
+    def counted(*around: object):
+        whole = field(*around)
+
+        def counting(*given: object) -> torch.Tensor:
+            nonlocal asked
+            asked += 1
+            return whole(*given)
+
+        return counting
+
+    monkeypatch.setattr(pipeline.diffusion, "whole_field", counted)
+    words = {"seed": 3, "solver": "adaptive", "tolerance": 0.01, "autoguidance": 1.0}
+    made = pipeline("a warm synth pad, C3", **words, **shape).waveforms
+    assert bool(made.isfinite().all())
+    assert float(made.abs().max()) > 0.01
+    assert asked <= 60, asked
