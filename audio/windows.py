@@ -10,7 +10,7 @@ whole-number arithmetic. A window's own edges are not those of the clip; what th
 cut away. Only at the clip's true ends is a window's edge an edge.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -193,3 +193,27 @@ class Chain:
         for stage in reversed(self.stages):
             count = stage.reach.needed(count)
         return count
+
+
+def in_turn(stream: Windows | Chain, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Push chunks one after the other, then end the stream; gives its pieces as they come."""
+    for chunk in chunks:
+        yield from stream.push(chunk)
+    yield from stream.finish()
+
+
+def filled(room: Tensor, pieces: Iterable[Tensor]) -> Tensor:
+    """Write pieces `(…, time)` one behind the other into `room`, and give the part of it that they fill.
+
+    A room is as large as what is made, where pieces that are gathered and joined take twice as much.
+
+    Raises:
+        ValueError: more pieces than there is room for.
+    """
+    end = 0
+    for piece in pieces:
+        start, end = end, end + piece.shape[-1]
+        if end > room.shape[-1]:
+            raise ValueError(f"room: expected at least {end} places, got {room.shape[-1]}")
+        room[..., start:end] = piece
+    return room[..., :end]

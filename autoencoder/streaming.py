@@ -34,6 +34,30 @@ def streaming_decoder(network: MelVAE, block_frames: int = BLOCK_FRAMES) -> Wind
     return Windows(torch.no_grad()(network.decode), reach, block_frames, LARGEST_BLOCK)
 
 
+def streaming_encoder(network: MelVAE, block_frames: int = BLOCK_FRAMES) -> Windows:
+    """Log-mels `(batch, n_mels, frames)` in chunks to raw latents `(batch, channels, latent_frames)`, the means.
+
+    Args:
+        network: the autoencoder.
+        block_frames: new latent frames for which a window is encoded.
+    """
+    factor = network.config.frames_per_latent
+    reach = Reach(
+        input_ticks=2,
+        output_ticks=2 * factor,
+        reach=2 * network.encoder_reach() + factor - 1,
+        input_offset=1,
+        output_offset=factor,
+        alignment=factor,
+    )
+
+    @torch.no_grad()
+    def encode(log_mel: Tensor) -> Tensor:
+        return network.encode(log_mel).mean
+
+    return Windows(encode, reach, block_frames, LARGEST_BLOCK)
+
+
 def streaming_reconstruction(network: MelVAE, block_frames: int = BLOCK_FRAMES) -> Windows:
     """Log-mels in chunks through encoder and decoder; the posterior's mean stands for its draw.
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from audio.measures import Waveform
 from audio.mel import LogMelSpectrogram, MelConfig, mel_filterbank
 from audio.streaming import streaming_front_end
+from audio.windows import in_turn
 
 LOUDEST_SHOWN = 2.0
 TICKS_HZ = (100, 500, 1000, 2000, 5000, 10000, 20000)
@@ -45,9 +46,7 @@ def spectrogram_figure(
         else:
             front_end = streaming_front_end(mel, PIECE_FRAMES)
             step = mel.hop_length * PIECE_FRAMES
-            parts = [signal[:, at : at + step] for at in range(0, signal.shape[1], step)]
-            pieces = [piece for part in parts for piece in front_end.push(part)]
-            log_mel = torch.cat([*pieces, *front_end.finish()], dim=-1)[0].numpy()
+            log_mel = torch.cat([*in_turn(front_end, torch.split(signal, step, dim=1))], dim=-1)[0].numpy()
     return log_mel_figure(log_mel, mel, title, size, scale)
 
 

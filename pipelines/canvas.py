@@ -24,14 +24,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audio.files import audio_rate, read_audio
-from audio.mel import LogMelSpectrogram
 from autoencoder.model import MelVAE
 from latent_diffusion.model import LatentDiffusion
 from pipelines.borders import BORDER_FRAMES
-from pipelines.broken_ends import breaks_in, gone_on, led_over
-from pipelines.editing import Edit, check_samples
-from training.command import say
+from pipelines.broken_ends import breaks_in
+from pipelines.editing import Edit
+from pipelines.encoding import encoded
 
 # Where a source breaks off: how many of its latent frames are let go, from which time of the solver on; and how many
 # behind its end begin as its last moments, back and forth. Ahead of one that breaks in there are fewer: something is to
@@ -176,45 +174,3 @@ def taken_up(frames: int) -> Tensor:
     """Until when frames are held that follow an end, `(frames,)`: the first are free to join, then ever fewer are."""
     free = min(EDGE_FRAMES, frames)
     return torch.cat([let_go(free, BEYOND_FROM).flip(0), let_go(frames - free, BEYOND_FROM)])
-
-
-def encoded(
-    path: Path,
-    autoencoder: MelVAE,
-    option: str = "init_audio",
-    longest_seconds: float | None = None,
-    ahead: int = 0,
-    beyond: int = 0,
-) -> Tensor:
-    """A sound file as raw latents, `(1, channels, latent_frames)`; says so where it is resampled.
-
-    Args:
-        path: of the file.
-        autoencoder: encodes.
-        option: that names it.
-        longest_seconds: read no more than so much.
-        ahead: latent frames to add before a sound that breaks in. The encoder sees beyond the ends of a file, and finds
-            its first moments there, back and forth: of silence it would write down that the sound begins.
-        beyond: latent frames to add behind a sound that breaks off; else as `ahead`.
-
-    Raises:
-        ValueError: an unreadable file, or one too short for the mel.
-    """
-    mel, own_rate = autoencoder.mel, audio_rate(path)
-    waveform, _ = read_audio(path, mel.sample_rate, seconds=longest_seconds)
-    check_samples(path, len(waveform), mel, option)
-    if own_rate != mel.sample_rate:
-        say(f"'{path}' has {own_rate} Hz and is brought to {mel.sample_rate} Hz")
-    signal = torch.from_numpy(waveform)[None]
-    unit = mel.hop_length * autoencoder.config.frames_per_latent
-    # Beyond what is added, what the encoder sees of more.
-    more = -(-(autoencoder.encoder_reach() * mel.hop_length + mel.n_fft) // unit)
-    frames = -(-len(waveform) // unit) + ahead + beyond
-    if beyond:
-        signal = gone_on(signal, unit * (frames - ahead + more + 1) - len(waveform), mel.sample_rate)
-    if ahead:
-        signal = led_over(signal, unit * (ahead + more), mel.sample_rate)
-    device = next(autoencoder.parameters()).device
-    latents = autoencoder.encode(LogMelSpectrogram(mel).to(device)(signal.to(device))).mean.float()
-    latents = latents[..., more if ahead else 0 :]
-    return latents[..., :frames] if beyond else latents

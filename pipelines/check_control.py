@@ -20,16 +20,15 @@ import itertools
 import math
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from audio.dataset import AudioFolder, Clip, Split
@@ -40,27 +39,24 @@ from evaluation.page import save_json
 from pipelines.borders import border_scores
 from pipelines.canvas import EDGE_FRAMES, seam_reach
 from pipelines.clips import check_writable
-from pipelines.control_promises import STRENGTHS, Property, show
+from pipelines.control_promises import LIMITS, STRENGTHS, Property, decibels, show
 from pipelines.editing import Edit
 from pipelines.live import live_job, live_output, stretches
 from pipelines.looping import seam_score
+from pipelines.progress import bar
 from pipelines.request import Request
 from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import answer, run_command, say
 
-KEPT_NATS, LONGEST_STEP, ROUGHEST = 0.05, 3.0, 1.0
 MASK = (0.45, 0.55)
 MORPH_CLIPS, LOOP_SECONDS, LONG_SECONDS, EXTENDED_SECONDS, ASKED_SECONDS = 9, 2.0, 10.0, 1.0, 1.0
 # Of a source that is gone on from, in its midst: at its end there would be nothing to go on with.
 BROKEN_OFF = 0.4
-# What is made after it is compared with what was there: so many seconds of it, at these, and so many decibels, no more.
-LEVEL_SECONDS, LEVEL_AT, LEVEL_DB = 0.3, (0.0, 0.5), 12.0
-QUIETEST = 1e-5
-ASKED_LOUDNESS, LOUDNESS_DB = -24.0, 1.0
-ASKED_BRIGHTNESS, BRIGHTNESS_OCTAVES = (0.5, 2.0), 0.5
+# What is made after it is compared with what was there: so many seconds of it, at these.
+LEVEL_SECONDS, LEVEL_AT = 0.3, (0.0, 0.5)
+ASKED_LOUDNESS = -24.0
+ASKED_BRIGHTNESS = (0.5, 2.0)
 REPORT_BYTES = 2**20
-
-Item = TypeVar("Item")
 
 
 def check_control(
@@ -71,6 +67,7 @@ def check_control(
     split: Split = "test",
     solver_steps: int | None = None,
     seed: int = 0,
+    only: list[str] | None = None,
 ) -> None:
     """Measure what the modes of generate.py promise, and write OUT/control.json.
 
@@ -82,42 +79,63 @@ def check_control(
         split: train, validation or test.
         solver_steps: of the solver; from the bundle when left out.
         seed: of everything.
+        only: a promise to measure, such as stream, instead of all; repeat the option for several.
 
     Raises:
-        ValueError: a bad bundle, fewer than two clips, or clips without captions.
+        ValueError: a bad bundle, fewer than two clips, clips without captions, or a promise that there is not.
     """
     if clips < 2:
         raise ValueError(f"clips: expected at least 2, got {clips}")
+    unknown = sorted(set(only or ()) - set(LIMITS))
+    if unknown:
+        raise ValueError(f"only: expected some of {', '.join(LIMITS)}, got {unknown[0]!r}")
     pipeline = TextToAudioPipeline.from_pretrained(model)
     folder = AudioFolder.scan(audio)
     sources = folder.spread(split, clips)
     prompts = [clip.captions[0] for clip in sources if clip.captions]
     if len(prompts) < 2:
         raise ValueError(f"audio: expected two clips with captions in split '{split}' of '{audio}'")
-    say(f"{len(sources)} sources, {len(prompts)} prompts, about {0.35 * clips:.0f} min on two cores")
+    time = "" if only else f", about {0.35 * clips:.0f} min on two cores"
+    say(f"{len(sources)} sources, {len(prompts)} prompts{time}")
     check_writable(out, REPORT_BYTES)
     check = ControlCheck(pipeline, solver_steps, seed)
     longest = sorted(folder.split(split), key=lambda clip: -min(clip.seconds, pipeline.defaults.max_seconds))[:clips]
     # Of sounds that last: where all is silence, no border can be heard.
     held = [clip.captions[0] for clip in longest if clip.captions] or prompts
-    joins = list(check.extensions(bar("extend", longest)))
-    found = [
-        Property("strength", check.strengths(bar("strength", sources)), None),
-        Property("kept", tuple(check.kept(bar("kept", longest))), KEPT_NATS),
-        Property("extend", tuple(score for scores, _ in joins for score in scores), ROUGHEST),
-        Property("goes_on", tuple(level for _, level in joins), LEVEL_DB),
-        Property("before", tuple(check.beginnings(bar("before", longest))), ROUGHEST),
-        Property("morph", tuple(check.morphs(bar("morph", pairs(prompts)))), LONGEST_STEP),
-        Property("loop", tuple(check.loops(bar("loop", prompts))), ROUGHEST),
-        Property("long", tuple(check.long(bar("long", held))), ROUGHEST),
-        Property("stream", tuple(check.streams(bar("stream", held))), ROUGHEST),
-        Property("loudness", tuple(check.loudness(bar("loudness", prompts))), LOUDNESS_DB),
-        Property("brightness", tuple(check.brightness(bar("brightness", prompts))), BRIGHTNESS_OCTAVES),
-    ]
+    measured = measures(check, sources, longest, prompts, held)
+    found = [Property(name, tuple(measured[name]()), LIMITS[name]) for name in LIMITS if not only or name in only]
     page = {part.name: asdict(part) | {"within": part.within} for part in found}
     save_json(out / "control.json", {"stages": pipeline.fingerprints, "data": folder.fingerprint(), **page})
     show(found)
     answer(str(out / "control.json"))
+
+
+def measures(
+    check: "ControlCheck",
+    sources: Sequence[Clip],
+    longest: Sequence[Clip],
+    prompts: Sequence[str],
+    held: Sequence[str],
+) -> dict[str, Callable[[], Iterable[float]]]:
+    """What measures each promise: of sources, the longest ones, and the captions of both."""
+
+    @cache
+    def joins() -> list[tuple[list[float], float]]:
+        return list(check.extensions(bar("extend")(longest)))
+
+    return {
+        "strength": lambda: check.strengths(bar("strength")(sources)),
+        "kept": lambda: check.kept(bar("kept")(longest)),
+        "extend": lambda: (score for scores, _ in joins() for score in scores),
+        "goes_on": lambda: (level for _, level in joins()),
+        "before": lambda: check.beginnings(bar("before")(longest)),
+        "morph": lambda: check.morphs(bar("morph")(pairs(prompts))),
+        "loop": lambda: check.loops(bar("loop")(prompts)),
+        "long": lambda: check.long(bar("long")(held)),
+        "stream": lambda: check.streams(bar("stream")(held)),
+        "loudness": lambda: check.loudness(bar("loudness")(prompts)),
+        "brightness": lambda: check.brightness(bar("brightness")(prompts)),
+    }
 
 
 def pairs(prompts: Sequence[str]) -> list[tuple[str, str]]:
@@ -237,10 +255,13 @@ class ControlCheck:
             yield from border_scores(log_mel, range(window, log_mel.shape[-1], window))
 
     def streams(self, prompts: Iterable[str]) -> Iterator[float]:
-        """Change where stretches meet over that of the clip."""
+        """Change where stretches meet over that of the clip; each of a seed of its own.
+
+        Noise makes some places rougher than others, and of one seed the noise at a border is the same in every clip.
+        """
         spec = self.pipeline.diffusion.spec
-        for prompt in prompts:
-            request = Request((prompt,), LONG_SECONDS, seed=self.seed, solver_steps=self.solver_steps)
+        for number, prompt in enumerate(prompts):
+            request = Request((prompt,), LONG_SECONDS, seed=self.seed + number, solver_steps=self.solver_steps)
             job, settings = live_job(self.pipeline, request)
             log_mel = self.log_mel(live_output(self.pipeline, job, settings).waveforms[0])
             ends = [end for _, end in stretches(spec.num_latent_frames(LONG_SECONDS), spec.latent_rate)]
@@ -263,19 +284,9 @@ class ControlCheck:
                 yield abs(math.log2(max(heard, 1.0) / asked))
 
 
-def decibels(waveform: Tensor) -> float:
-    """Level of `(samples,)`."""
-    return 20.0 * math.log10(max(QUIETEST, float(waveform.square().mean().sqrt())))
-
-
-def bar(text: str, items: Sequence[Item]) -> Iterable[Item]:
-    """A progress bar around a list."""
-    return track(items, text, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Entry of `python -m pipelines.check_control`."""
-    return run_command(check_control, arguments, program="python -m pipelines.check_control")
+    return run_command(check_control, arguments, program="python -m pipelines.check_control", lists=("only",))
 
 
 if __name__ == "__main__":

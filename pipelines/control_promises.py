@@ -1,5 +1,6 @@
 """What `pipelines.check_control` found of one promise, and its table."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -7,8 +8,25 @@ from statistics import median
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+ROUGHEST = 1.0
+QUIETEST = 1e-5
+# What no value of a promise may exceed: nats, times the usual change, decibels, steps, octaves.
+LIMITS: dict[str, float | None] = {
+    "strength": None,
+    "kept": 0.05,
+    "extend": ROUGHEST,
+    "goes_on": 12.0,
+    "before": ROUGHEST,
+    "morph": 3.0,
+    "loop": ROUGHEST,
+    "long": ROUGHEST,
+    "stream": ROUGHEST,
+    "loudness": 1.0,
+    "brightness": 0.5,
+}
 
 
 @dataclass(frozen=True)
@@ -51,3 +69,8 @@ def show(found: Sequence[Property]) -> None:
         middle, worst = (f"{value:.3g}" for value in (median(part.values), max(part.values)))
         table.add_row(part.name, str(len(part.values)), middle, worst, f"{part.limit:g}", f"{part.within or 0.0:.0%}")
     Console(stderr=True).print(table)
+
+
+def decibels(waveform: Tensor) -> float:
+    """Level of `(samples,)`."""
+    return 20.0 * math.log10(max(QUIETEST, float(waveform.square().mean().sqrt())))

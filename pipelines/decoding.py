@@ -1,11 +1,13 @@
 """Latents to sound: a clip at once, a loop around, a long clip piece by piece."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from audio.windows import filled, in_turn
 from autoencoder.model import MelVAE
+from autoencoder.streaming import streaming_decoder
 from pipelines.looping import around, begun_smoothly, decode_loop_mel
 from pipelines.streaming import StreamingDecoder
 from vocoder.base import Vocoder
@@ -43,9 +45,15 @@ def decoded(
     return made.float().cpu()
 
 
+@torch.inference_mode()
 def decoded_mels(autoencoder: MelVAE, latents: Tensor) -> Tensor:
     """Log-mels `(clips, n_mels, frames)` of raw latents, nothing below the floor, float32, on the CPU."""
-    return autoencoder.decode(latents).float().clamp(min=autoencoder.mel.log_mel_floor).cpu()
+    floor = autoencoder.mel.log_mel_floor
+    if latents.shape[-1] <= LATENTS_TOGETHER:
+        return autoencoder.decode(latents).float().clamp(min=floor).cpu()
+    frames = latents.shape[-1] * autoencoder.config.frames_per_latent
+    pieces = in_turn(streaming_decoder(autoencoder, LATENTS_TOGETHER), torch.split(latents, LATENTS_TOGETHER, dim=-1))
+    return filled(torch.empty(len(latents), autoencoder.mel.n_mels, frames), (one.clamp(min=floor) for one in pieces))
 
 
 def decode_clip(
@@ -80,16 +88,30 @@ def decode_loop(
 
 def decode_long(latents: Tensor, autoencoder: MelVAE, vocoder: Vocoder) -> Tensor:
     """The same of long clips by a vocoder that says how far it hears: only the sound itself grows in memory."""
-    decoder = StreamingDecoder(autoencoder, vocoder, LATENTS_TOGETHER)
     longest = latents.shape[-1] * autoencoder.config.frames_per_latent * autoencoder.mel.hop_length
     # Not of inference mode, so that it is finished in place.
     with torch.inference_mode(False):
-        made, samples = torch.empty(len(latents), longest + autoencoder.mel.n_fft, device=latents.device), 0
-    for part in (*torch.split(latents, LATENTS_TOGETHER, dim=-1), None):
-        piece = decoder.finish() if part is None else decoder.push(part)
-        made[:, samples : samples + piece.shape[1]] = piece
-        samples += piece.shape[1]
-    return made[:, :samples]
+        room = torch.empty(len(latents), longest + autoencoder.mel.n_fft, device=latents.device)
+    parts = torch.split(latents, LATENTS_TOGETHER, dim=-1)
+    return filled(room, decoded_parts(parts, autoencoder, vocoder, LATENTS_TOGETHER))
+
+
+@torch.inference_mode()
+def decoded_parts(
+    parts: Iterable[Tensor], autoencoder: MelVAE, vocoder: Vocoder, block_frames: int
+) -> Iterator[Tensor]:
+    """Latents `(batch, channels, latent_frames)` that follow each other to sound, `(batch, samples)` as it is settled.
+
+    Args:
+        parts: of whole clips, raw.
+        autoencoder: decodes them.
+        vocoder: says how far it hears.
+        block_frames: new mel frames for which a window is decoded.
+    """
+    decoder = StreamingDecoder(autoencoder, vocoder, block_frames)
+    for part in parts:
+        yield decoder.push(part)
+    yield decoder.finish()
 
 
 def decoded_rows(batches: Sequence[Tensor], rows: Sequence[int], sound: Callable[[int], Tensor]) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.progress import Progress, track
+from rich.progress import Progress
 from rich.table import Table
 
 from audio.dataset import AudioFolder, Split
@@ -23,6 +23,7 @@ from pipelines.ladder_latents import make_latents
 from pipelines.ladder_measures import Ladder, choose_floor, measure
 from pipelines.ladder_page import Subject, ladder_page, ladder_values, table_rows
 from pipelines.ladder_rungs import climb, embed_targets, judgeable
+from pipelines.progress import bar
 from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import answer, run_command, say
 
@@ -71,8 +72,8 @@ def ladder(
     check_writable(out, REPORT_BYTES)
     floor = choose_floor(judgeable(pipeline, folder.split("train")), judged, seed)
     latents = _with_bar("making latents", len(judged), partial(make_latents, pipeline, judged, out / LATENTS, seed))
-    found = climb(pipeline, bar("climbing", list(zip(judged, latents, strict=True))), ear, spread(len(judged)))
-    result = measure(judged, found, floor, embed_targets(pipeline, bar("floor", floor), ear), seed)
+    found = climb(pipeline, announced("climbing", list(zip(judged, latents, strict=True))), ear, spread(len(judged)))
+    result = measure(judged, found, floor, embed_targets(pipeline, announced("floor", floor), ear), seed)
     longest = pipeline.defaults.max_seconds
     subject = Subject(
         stages=pipeline.fingerprints,
@@ -112,12 +113,11 @@ def print_table(subject: Subject, result: Ladder) -> None:
     Console(stderr=True).print(table)
 
 
-def bar(text: str, items: Sequence[Item]) -> Iterable[Item]:
+def announced(text: str, items: Sequence[Item]) -> Iterable[Item]:
     """A progress bar around a list; a line where no one watches."""
-    watched = sys.stderr.isatty()
-    if not watched and items:
+    if items and not sys.stderr.isatty():
         say(f"{text}: {len(items)} clips")
-    return track(items, text, console=Console(stderr=True), disable=not watched)
+    return bar(text)(items)
 
 
 def _with_bar(text: str, clips: int, work: Any) -> list[Path]:  # noqa: ANN401

@@ -29,11 +29,11 @@ from pipelines.canvas import let_go
 from pipelines.checking import check_before
 from pipelines.clips import origin
 from pipelines.conditions import conditions_of
+from pipelines.decoding import decoded_parts
 from pipelines.provenance import as_comment, job_page
 from pipelines.request import AudioOutput, Job, Request, jobs_of
 from pipelines.settling import sampler_of
 from pipelines.shaping import FADE_SECONDS, PEAK_LIMIT, named_generator
-from pipelines.streaming import StreamingDecoder
 from pipelines.text_to_audio import TextToAudioPipeline
 from pipelines.tuning import told_vocoder
 from pipelines.words import request_of
@@ -103,8 +103,9 @@ def stream(pipeline: TextToAudioPipeline, prompts: str | tuple[str, ...], **sett
 
 def pieces(pipeline: TextToAudioPipeline, job: Job, settings: dict[str, Any]) -> Iterator[Tensor]:
     """The same of a settled job."""
-    rate = pipeline.sample_rate
-    return Guard(rate, round(job.seconds * rate)).run(_decoded(pipeline, job, settings))
+    rate, vocoder = pipeline.sample_rate, told_vocoder(pipeline.vocoder, [job], settings)
+    sound = decoded_parts(latent_stretches(pipeline, job, settings), pipeline.autoencoder, vocoder, BLOCK_FRAMES)
+    return Guard(rate, round(job.seconds * rate)).run(piece[0].float().cpu() for piece in sound)
 
 
 def live_output(pipeline: TextToAudioPipeline, job: Job, settings: dict[str, Any]) -> AudioOutput:
@@ -193,15 +194,6 @@ def _part(said: Condition | Mixture, first: int, last: int) -> Condition | Mixtu
         weight[..., first:last] if weight.ndim and weight.shape[-1] > 1 else weight for weight in said.weights
     )
     return replace(said, weights=weights)
-
-
-@torch.inference_mode()
-def _decoded(pipeline: TextToAudioPipeline, job: Job, settings: dict[str, Any]) -> Iterator[Tensor]:
-    """Sound of the stretches, unguarded, `(samples,)` each."""
-    decoder = StreamingDecoder(pipeline.autoencoder, told_vocoder(pipeline.vocoder, [job], settings), BLOCK_FRAMES)
-    for latents in latent_stretches(pipeline, job, settings):
-        yield decoder.push(latents)[0].float().cpu()
-    yield decoder.finish()[0].float().cpu()
 
 
 class Guard:

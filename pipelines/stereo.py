@@ -20,7 +20,10 @@ CYCLES = 2.0
 LONGEST_ECHO_SECONDS = 0.005
 SHARPNESS = 1.5
 BASS_HZ = 180.0
+# Further from a sound its side is not heard.
 TAIL_SECONDS = 0.25
+# Longer clips are widened and measured piece by piece, so that memory does not grow with them.
+PIECE_SECONDS = 10.0
 WIDEST = 1.0
 COHERENCE_BANDS_HZ = (20.0, 100.0, 1000.0, 10_000.0)
 
@@ -57,12 +60,38 @@ def widen(mono: Tensor, sample_rate: int, width: float, circular: bool = False) 
         ValueError: another width.
     """
     check_width(width)
-    length = mono.shape[-1]
-    padded = length if circular else length + round(TAIL_SECONDS * sample_rate)
+    length, piece = mono.shape[-1], round(PIECE_SECONDS * sample_rate)
+    if length <= piece:
+        padded = length if circular else length + round(TAIL_SECONDS * sample_rate)
+        side = _side(mono, padded, sample_rate, width)
+        return torch.stack([mono + side, mono - side], dim=-2)
+    # Of a clip of minutes nothing but its two channels is held: a side hears no further than the tail.
+    tail, made = round(TAIL_SECONDS * sample_rate), mono.new_empty(*mono.shape[:-1], 2, length)
+    for start in range(0, length, piece):
+        end = min(start + piece, length)
+        heard = _heard(mono, start - tail, end + tail, circular)
+        side = _side(heard, heard.shape[-1] + tail, sample_rate, width)[..., tail : tail + end - start]
+        torch.add(mono[..., start:end], side, out=made[..., 0, start:end])
+        torch.sub(mono[..., start:end], side, out=made[..., 1, start:end])
+    return made
+
+
+def _side(mono: Tensor, padded: int, sample_rate: int, width: float) -> Tensor:
+    """Half the difference of both channels, the shape of `mono`; `padded` samples with silence behind go round."""
     spectrum = torch.fft.rfft(mono.double(), n=padded)
-    side = torch.fft.irfft(spectrum * side_response(padded, sample_rate), n=padded)[..., :length]
-    side = (width * side).to(mono.dtype)
-    return torch.stack([mono + side, mono - side], dim=-2)
+    side = torch.fft.irfft(spectrum * side_response(padded, sample_rate), n=padded)[..., : mono.shape[-1]]
+    made: Tensor = (width * side).to(mono.dtype)
+    return made
+
+
+def _heard(mono: Tensor, start: int, end: int, circular: bool) -> Tensor:
+    """Samples from `start` to `end`, which may lie beyond both ends: there a loop goes round, and else is silence."""
+    length = mono.shape[-1]
+    inside = mono[..., max(0, start) : min(end, length)]
+    before, behind = max(0, -start), max(0, end - length)
+    if not circular:
+        return torch.nn.functional.pad(inside, (before, behind))
+    return torch.cat([mono[..., length - before :], inside, mono[..., :behind]], dim=-1)
 
 
 def check_width(width: float) -> None:
@@ -89,11 +118,13 @@ def band_coherence(waveform: Tensor, sample_rate: int) -> list[float]:
         waveform: `(2, samples)`.
         sample_rate: in Hz.
     """
-    left, right = torch.fft.rfft(waveform.double())
-    hertz = torch.fft.rfftfreq(waveform.shape[-1], 1.0 / sample_rate)
-    found = []
-    for low, high in pairwise(COHERENCE_BANDS_HZ):
-        band = (hertz >= low) & (hertz < high)
-        both = (left[band].abs().square().sum() * right[band].abs().square().sum()).sqrt()
-        found.append(float((left[band] * right[band].conj()).real.sum() / both.clamp(min=1e-12)))
-    return found
+    sums = torch.zeros(len(COHERENCE_BANDS_HZ) - 1, 3, dtype=torch.float64)
+    for piece in torch.split(waveform, round(PIECE_SECONDS * sample_rate), dim=-1):
+        left, right = torch.fft.rfft(piece.double())
+        hertz = torch.fft.rfftfreq(piece.shape[-1], 1.0 / sample_rate)
+        for row, (low, high) in enumerate(pairwise(COHERENCE_BANDS_HZ)):
+            band = (hertz >= low) & (hertz < high)
+            products = ((left[band] * right[band].conj()).real, left[band].abs().square(), right[band].abs().square())
+            # Per sample of the piece: transforms of other lengths are of other sizes.
+            sums[row] += torch.stack([product.sum() for product in products]) / piece.shape[-1]
+    return [float(cross / (one * other).sqrt().clamp(min=1e-12)) for cross, one, other in sums]

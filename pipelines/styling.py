@@ -11,8 +11,8 @@ from audio.measures import peak
 from autoencoder.model import MelVAE
 from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.style import Style, check_style_strength
-from pipelines.canvas import encoded
 from pipelines.editing import file_sha256
+from pipelines.encoding import encoded
 from pipelines.request import Request
 
 DEFAULT_STYLE_STRENGTH = 0.15

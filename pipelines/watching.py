@@ -4,7 +4,6 @@ Above, x_t itself through the decoder: noise that becomes a sound. Below, the mo
 first the average of all sounds that fit the prompt, then this one. The sound file holds the guesses one after another.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor
 from audio.files import write_aside, write_audio
 from evaluation.pictures import strip_figure
 from pipelines.clips import WATCHED
+from pipelines.decoding import decoded_mels
 from pipelines.request import AudioOutput, Job
 from pipelines.text_to_audio import TextToAudioPipeline
 
@@ -77,20 +77,15 @@ def write_watch(watch: Watch, pipeline: TextToAudioPipeline, base: Path, title: 
         raise ValueError("watch: nothing to see: at strength 0 no solver runs")
     picture, sound = (base.with_name(base.name + ending) for ending in WATCHED)
     chosen = watch.chosen()
-    rows = [_decoded(pipeline, [held[number] for number in chosen]) for held in (watch.states, watch.guesses)]
+    states, guesses = (torch.stack([held[number] for number in chosen]) for held in (watch.states, watch.guesses))
+    rows = [decoded_mels(pipeline.autoencoder, held) for held in (states, guesses)]
     names = [f"t = {watch.times[number]:.2f}" for number in chosen]
-    panels = [list(zip(names, log_mels.cpu().numpy(), strict=True)) for log_mels in rows]
+    panels = [list(zip(names, log_mels.numpy(), strict=True)) for log_mels in rows]
     figure = strip_figure(panels, pipeline.autoencoder.mel, title, ("x_t", "guess of the data"))
     with write_aside(picture) as aside:
         figure.savefig(aside, format="png")
-    pause = torch.zeros(round(PAUSE_SECONDS * pipeline.sample_rate))
-    latents = torch.stack([watch.guesses[number] for number in chosen])
-    guesses = pipeline.sound(latents, {**watch.settings, "loop": False}, [watch.job] * len(chosen))
-    waveform = torch.cat([part for guess in guesses for part in (guess, pause)])
-    peak = float(waveform.abs().max())
-    write_audio(sound, (waveform * min(1.0, 0.99 / max(peak, 1e-9))).numpy(), pipeline.sample_rate)
+    sounds = pipeline.sound(guesses, {**watch.settings, "loop": False}, [watch.job] * len(chosen))
+    waveform = torch.nn.functional.pad(sounds, (0, round(PAUSE_SECONDS * pipeline.sample_rate))).flatten()
+    waveform *= min(1.0, 0.99 / max(float(waveform.max()), -float(waveform.min()), 1e-9))
+    write_audio(sound, waveform.numpy(), pipeline.sample_rate)
     return picture, sound
-
-
-def _decoded(pipeline: TextToAudioPipeline, latents: Sequence[Tensor]) -> Tensor:
-    return pipeline.autoencoder.decode(torch.stack(list(latents))).float()

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from audio.files import read_audio, write_audio
+from pipelines import check_control
 from pipelines.borders import border_scores
-from pipelines.check_control import decibels, main, pairs
-from pipelines.control_promises import Property
+from pipelines.check_control import main, pairs
+from pipelines.control_promises import LIMITS, Property, decibels
+from pipelines.live import live_output
 
 
 @pytest.fixture(scope="module")
@@ -24,21 +26,6 @@ def folder(sonic_pi_folder: Path, tmp_path_factory) -> Path:
     return out
 
 
-PROMISES = (
-    "strength",
-    "kept",
-    "extend",
-    "goes_on",
-    "before",
-    "morph",
-    "loop",
-    "long",
-    "stream",
-    "loudness",
-    "brightness",
-)
-
-
 def test_every_promise_is_measured_on_the_bundled_model(folder, tmp_path, capsys) -> None:
     options = ["--audio", str(folder), "--clips", "2", "--solver_steps", "4"]
     assert main([*options, "--out", str(tmp_path)]) == 0
@@ -47,8 +34,8 @@ def test_every_promise_is_measured_on_the_bundled_model(folder, tmp_path, capsys
     page = json.loads((tmp_path / "control.json").read_text())
     for name in ("kept", "morph", "loop"):
         assert len(page[name]["values"]) == 2
-    assert set(page) - {"stages", "data"} == set(PROMISES)
-    for name in PROMISES:
+    assert set(page) - {"stages", "data"} == set(LIMITS)
+    for name in LIMITS:
         assert name in printed.err
         assert len(page[name]["values"]) <= 5
     assert page["strength"]["values"][0] == 0.0
@@ -58,6 +45,23 @@ def test_every_promise_is_measured_on_the_bundled_model(folder, tmp_path, capsys
     # A drone that breaks off goes on: without its last moments behind its end it falls silent there.
     assert len(page["goes_on"]["values"]) == 2
     assert page["goes_on"]["limit"] == 12.0
+
+
+def test_one_promise_alone_is_measured_each_clip_of_a_seed_of_its_own(
+    folder, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def looking(pipeline, job, settings):
+        asked.append((settings["seed"], settings["seconds"]))
+        return live_output(pipeline, job, settings)
+
+    monkeypatch.setattr(check_control, "live_output", looking)
+    monkeypatch.setattr(check_control, "LONG_SECONDS", 2.5)
+    options = ["--audio", str(folder), "--clips", "2", "--solver_steps", "1", "--seed", "5", "--only", "stream"]
+    assert main([*options, "--out", str(tmp_path)]) == 0
+    assert set(json.loads((tmp_path / "control.json").read_text())) == {"stages", "data", "stream"}
+    assert asked == [(5, 2.5), (6, 2.5)]
 
 
 def test_levels_are_in_decibels() -> None:
@@ -103,7 +107,11 @@ def test_short_clips_leave_out_what_they_cannot_show(sonic_pi_folder, tmp_path, 
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--clips", "1"], "clips: expected at least 2"), (["--audio", "/nowhere"], "nowhere")],
+    [
+        (["--clips", "1"], "clips: expected at least 2"),
+        (["--audio", "/nowhere"], "nowhere"),
+        (["--only", "streams"], "only: expected some of strength, kept"),
+    ],
 )
 def test_bad_input_is_one_line(folder, tmp_path, capsys, options, words) -> None:
     assert main(["--audio", str(folder), "--out", str(tmp_path / "out"), *options]) == 2

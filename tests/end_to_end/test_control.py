@@ -135,7 +135,8 @@ def test_going_on_keeps_the_source_and_adds_sound(pipeline, sources) -> None:
     assert longer.waveforms.shape[1] == round((own + 1.2) * pipeline.sample_rate)
     spec = pipeline.diffusion.spec
     settings, jobs = longer.settings, longer.jobs
-    from pipelines.canvas import encoded, open_canvas
+    from pipelines.canvas import open_canvas
+    from pipelines.encoding import encoded
 
     canvas = open_canvas(settings, pipeline.autoencoder, pipeline.diffusion)
     assert canvas is not None

@@ -13,6 +13,7 @@ from pipelines.borders import border_scores
 from pipelines.broken_ends import breaks_in
 from pipelines.check_control import decibels
 from pipelines.editing import Edit
+from pipelines.encoding import encoded
 
 STEPS = {"solver_steps": 8, "seed": 3}
 LASTING = ("ambi_drone", "ambi_choir", "ambi_haunted_hum", "guit_em9", "ambi_lunar_land")
@@ -110,12 +111,12 @@ def test_what_breaks_in_is_kept_but_for_its_first_frames(pipeline, sonic_pi_fold
     assert start is not None
     made = pipeline.latents(longer.jobs, longer.settings, canvas=start)
     offset = round(0.5 * spec.latent_rate)
-    given = canvas.encoded(tmp_path / "part.wav", pipeline.autoencoder, ahead=canvas.AHEAD_FRAMES)
+    given = encoded(tmp_path / "part.wav", pipeline.autoencoder, ahead=canvas.AHEAD_FRAMES)
     apart = (made[..., offset:] - given[..., canvas.AHEAD_FRAMES :]).abs().amax(dim=(0, 1))
     assert float(apart[canvas.EDGE_FRAMES :].max()) < 1e-3
     assert float(apart[: canvas.EDGE_FRAMES - 1].min()) > 1e-3
     # What the encoder wrote down of it is the same, but where it hears what lies ahead.
-    alone = canvas.encoded(tmp_path / "part.wav", pipeline.autoencoder)
+    alone = encoded(tmp_path / "part.wav", pipeline.autoencoder)
     heard = -(-(pipeline.autoencoder.encoder_reach() + 4) // spec.frames_per_latent)
     apart = (alone - given[..., canvas.AHEAD_FRAMES :]).abs().amax(dim=(0, 1))
     assert float(apart[heard:].max()) < 1e-3 < float(apart[0])

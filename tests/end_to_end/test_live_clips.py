@@ -9,12 +9,16 @@ import pytest
 import soundfile
 import torch
 
+from audio.mel import LogMelSpectrogram
 from pipelines import TextToAudioPipeline
+from pipelines.borders import border_scores
 from pipelines.generate import main
-from pipelines.live import stream
+from pipelines.live import stream, stretches
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ["--prompt", "a warm synth pad, C3", "--seconds", "4", "--seed", "3", "--solver_steps", "4", "--device", "cpu"]
+# Times the 95th percentile of the clip's own changes; of 20 clips of 10 s the worst border of all was at 1.03.
+ROUGHEST = 1.1
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +76,14 @@ def test_sound_comes_in_pieces_and_borders_are_no_jumps(monkeypatch: pytest.Monk
     assert solved[-1] == 3
     whole = torch.cat(pieces)
     assert whole.shape == (4 * 44_100,)
-    # Levels of 50 ms do not jump where the first two stretches meet (1 s) by more than they do elsewhere.
-    level = 20.0 * whole[: whole.shape[0] // 2205 * 2205].reshape(-1, 2205).square().mean(dim=1).add(1e-9).log10() / 2.0
-    change = level.diff().abs()
-    usual = float(change[2:].quantile(0.95))
-    assert float(change[17:23].max()) <= 1.5 * usual
+    # Nor does the log-mel change where two stretches meet by more than it does elsewhere.
+    mel, spec = pipeline.autoencoder.mel, pipeline.diffusion.spec
+    log_mel = LogMelSpectrogram(mel)(whole[None])[0]
+    plan = stretches(spec.num_latent_frames(4.0), spec.latent_rate)
+    borders = [end * spec.frames_per_latent for _, end in plan][:-1]
+    scores = [score for border in borders for score in border_scores(log_mel, [border])]
+    assert len(scores) == len(borders) == 2
+    assert max(scores) <= ROUGHEST
 
 
 def test_pcm_and_what_a_stream_cannot_be(capsysbinary) -> None:

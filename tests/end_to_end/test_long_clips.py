@@ -9,10 +9,10 @@ import torch
 
 from audio.files import read_audio, write_audio
 from audio.mel import LogMelSpectrogram
-from pipelines import TextToAudioPipeline
-from pipelines.canvas import encoded
+from pipelines import TextToAudioPipeline, decoding, encoding
 from pipelines.decoding import decode_clip, decode_long
 from pipelines.editing import Edit
+from pipelines.encoding import encoded
 from pipelines.generate import main
 from pipelines.looping import seam_score
 from pipelines.request import Job, Request
@@ -40,6 +40,41 @@ def test_a_long_clip_decoded_in_pieces_is_the_clip_decoded_whole(pipeline) -> No
     settings = pipeline.settle(Request(("a pad",), seconds=pieces.shape[1] / pipeline.sample_rate - 0.1))
     finished = output_of(pieces, [Job("a pad", 0, settings["seconds"])], [0], settings, pipeline.sample_rate)
     assert finished.waveforms.data_ptr() == pieces.data_ptr()
+
+
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+@pytest.mark.parametrize(("ahead", "beyond"), [(0, 0), (30, 60)])
+def test_a_long_source_encoded_in_pieces_is_the_source_encoded_whole(
+    pipeline, sonic_pi_folder, tmp_path, monkeypatch: pytest.MonkeyPatch, rate: int, ahead: int, beyond: int
+) -> None:
+    drone = read_audio(sonic_pi_folder / "ambi_drone.flac", rate)[0]
+    source = tmp_path / "drone.wav"
+    # Of no whole number of frames, and louder at its end, so that what lies behind it is of its end.
+    write_audio(source, np.concatenate([drone, 0.5 * drone, drone])[: 12 * rate + 777], rate)
+    with torch.inference_mode():
+        whole = encoding.encoded(source, pipeline.autoencoder, ahead=ahead, beyond=beyond)
+        monkeypatch.setattr(encoding, "WHOLE_SECONDS", 5.0)
+        monkeypatch.setattr(encoding, "encoded_whole", None)
+        pieces = encoding.encoded(source, pipeline.autoencoder, ahead=ahead, beyond=beyond)
+    assert pieces.shape == whole.shape
+    assert whole.shape[-1] > 500
+    assert float((pieces - whole).abs().max()) < 1e-4 * float(whole.abs().max())
+
+
+def test_a_long_mel_in_pieces_is_the_mel_decoded_whole(pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, decode, seen = pipeline.diffusion.spec, pipeline.autoencoder.decode, []
+    latents = spec.unwhiten(torch.randn(2, spec.channels, 900, generator=torch.Generator().manual_seed(1)))
+    whole = decode(latents).clamp(min=pipeline.autoencoder.mel.log_mel_floor)
+
+    def looking(some: torch.Tensor) -> torch.Tensor:
+        seen.append(some.shape[-1])
+        return decode(some)
+
+    monkeypatch.setattr(pipeline.autoencoder, "decode", looking)
+    pieces = decoding.decoded_mels(pipeline.autoencoder, latents)
+    assert max(seen) < 400
+    assert pieces.shape == whole.shape
+    assert float((pieces - whole).abs().max()) < 1e-4
 
 
 def test_a_held_sound_goes_on_beyond_the_length_of_training_without_a_jump(pipeline) -> None:
@@ -84,3 +119,27 @@ def test_a_long_loop_goes_round(pipeline) -> None:
     made = pipeline("a drawbar organ", loop=True, seconds=6.0, seed=1, num_clips=3, solver_steps=16)
     # It begins where it changes least.
     assert max(seam_score(loop, pipeline.autoencoder.mel) for loop in made.waveforms) <= 1.0
+
+
+@pytest.mark.parametrize("shape", [{"seconds": 6.0}, {"seconds": 1.5, "loop": True}])
+def test_the_adaptive_solver_bears_cuts_that_move(pipeline, monkeypatch: pytest.MonkeyPatch, shape) -> None:
+    """The field jumps wherever the cuts do; were that to count, its steps would become ever shorter."""
+    asked = 0
+    field = pipeline.diffusion.whole_field
+
+    def counted(*around: object):
+        whole = field(*around)
+
+        def counting(*given: object) -> torch.Tensor:
+            nonlocal asked
+            asked += 1
+            return whole(*given)
+
+        return counting
+
+    monkeypatch.setattr(pipeline.diffusion, "whole_field", counted)
+    words = {"seed": 3, "solver": "adaptive", "tolerance": 0.01, "autoguidance": 1.0}
+    made = pipeline("a warm synth pad, C3", **words, **shape).waveforms
+    assert bool(made.isfinite().all())
+    assert float(made.abs().max()) > 0.01
+    assert asked <= 60, asked
