@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audio.files import audio_rate, read_audio
+from audio.files import audio_channels, audio_rate, read_audio
 from audio.mel import LogMelSpectrogram
 from autoencoder.model import MelVAE
 from latent_diffusion.model import LatentDiffusion
@@ -186,7 +186,7 @@ def encoded(
     ahead: int = 0,
     beyond: int = 0,
 ) -> Tensor:
-    """A sound file as raw latents, `(1, channels, latent_frames)`; says so where it is resampled.
+    """A sound file as raw latents, `(1, channels, latent_frames)`; says so where it is averaged or resampled.
 
     Args:
         path: of the file.
@@ -203,6 +203,9 @@ def encoded(
     mel, own_rate = autoencoder.mel, audio_rate(path)
     waveform, _ = read_audio(path, mel.sample_rate, seconds=longest_seconds)
     check_samples(path, len(waveform), mel, option)
+    channels = audio_channels(path)
+    if channels > 1:
+        say(f"'{path}' is {'stereo' if channels == 2 else f'of {channels} channels'}, averaged to one channel")
     if own_rate != mel.sample_rate:
         say(f"'{path}' has {own_rate} Hz and is brought to {mel.sample_rate} Hz")
     signal = torch.from_numpy(waveform)[None]
