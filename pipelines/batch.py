@@ -23,10 +23,10 @@ from audio.latents import LatentSpec
 from latent_diffusion.solvers import Spacing
 from pipelines.clips import check_writable, clip_name, write_clips
 from pipelines.provenance import NEUTRAL, REVISION
-from pipelines.request import NUMBERS, Job, Request
+from pipelines.request import BATCH_CLIPS, NUMBERS, Job, Request
 from pipelines.shaping import clip_of
 from pipelines.table import read_table
-from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
+from pipelines.text_to_audio import TextToAudioPipeline
 from pipelines.words import request_of
 from training.command import answer, run_command, say
 from training.device import Device, Precision
@@ -181,7 +181,7 @@ def made(plan: Plan, todo: Sequence[Job], pipeline: TextToAudioPipeline, plot: b
                 output = clip_of(waveforms, jobs, row, plan.settings, pipeline.sample_rate)
                 # What a kill left of this clip, a picture or a page, is written over.
                 name = plan.audio(jobs[row]).stem
-                yield write_clips(output, pipeline, plan.folder, plan.kind, plot, name)[0].audio
+                yield from (clip.audio for clip in write_clips(output, pipeline, plan.folder, plan.kind, plot, name))
                 bar.advance(task)
             if not number and len(todo) > len(jobs):
                 # Long clips come last, so this is told by seconds of sound.
