@@ -50,6 +50,7 @@ def test_a_zero_is_a_setting_and_is_told(given_back, capsys) -> None:
     assert inspect([str(given_back)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "strength: 0.0" in lines
+    assert f"computed on: cpu, threads {torch.get_num_threads()}" in lines
     assert not any(line.startswith("extend_before") for line in lines)
 
 
