@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import gcd
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -48,11 +49,8 @@ def audio_seconds(path: Path) -> float:
     Raises:
         ValueError: the file cannot be read.
     """
-    try:
-        info = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-        raise ValueError(f"{path}: not a readable sound file ({_reason(error)})") from error
-    return float(info.frames) / float(info.samplerate)
+    header = _header(path)
+    return float(header.frames) / float(header.samplerate)
 
 
 def audio_rate(path: Path) -> int:
@@ -61,10 +59,16 @@ def audio_rate(path: Path) -> int:
     Raises:
         ValueError: the file cannot be read.
     """
-    try:
-        return int(soundfile.info(str(path)).samplerate)
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-        raise ValueError(f"{path}: not a readable sound file ({_reason(error)})") from error
+    return int(_header(path).samplerate)
+
+
+def audio_channels(path: Path) -> int:
+    """How many channels the header tells of.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    return int(_header(path).channels)
 
 
 def read_audio(
@@ -234,6 +238,13 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _header(path: Path) -> Any:  # noqa: ANN401 (soundfile has no types)
+    try:
+        return soundfile.info(str(path))
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        raise ValueError(f"{path}: not a readable sound file ({_reason(error)})") from error
 
 
 def _reason(error: BaseException) -> str:

@@ -10,8 +10,8 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,18 +20,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from audio.files import write_aside
 from audio.latents import LatentSpec
-from latent_diffusion.solvers import Spacing
 from pipelines.clips import check_writable, clip_name, write_clips
+from pipelines.generate import generate
+from pipelines.options import BATCHED
 from pipelines.provenance import NEUTRAL, REVISION
-from pipelines.request import NUMBERS, Job, Request
+from pipelines.request import BATCH_CLIPS, NUMBERS, Job, Request
 from pipelines.shaping import clip_of
 from pipelines.table import read_table
-from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
+from pipelines.text_to_audio import TextToAudioPipeline
 from pipelines.words import request_of
 from training.command import answer, run_command, say
 from training.device import Device, Precision
 
 STATE_NAME, METADATA_NAME = "batch.json", "metadata.jsonl"
+# What a row may say for itself.
+ROW_WORDS = ("seconds", "label", *NUMBERS)
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -64,103 +68,46 @@ def batch(
     out: Path,
     model: Path | None = None,
     seed: int = 0,
-    seconds: float | None = None,
-    negative_prompt: str | None = None,
-    guidance_scale: float | None = None,
-    guidance_interval: str | None = None,
-    guidance_rescale: float = 0.0,
-    guidance_parallel: float = 1.0,
-    autoguidance: float | None = None,
-    autoguidance_interval: str | None = None,
-    solver: str | None = None,
-    solver_steps: int | None = None,
-    spacing: Spacing = "even",
-    shift: float = 1.0,
-    eta: float = Request.eta,
-    tolerance: float = Request.tolerance,
-    stereo: float = 0.0,
-    variety: float | None = None,
-    style: Path | None = None,
-    style_strength: float | None = None,
     vocoder: str | None = None,
     format: Literal["wav", "flac", "ogg"] = "wav",
     plot: bool = False,
     device: Device = "auto",
     precision: Precision = "auto",
+    **words: Any,  # noqa: ANN401
 ) -> None:
     """Make a clip for each row of a table; started again with the same words, it goes on.
 
     Args:
         table: .csv with a header, or .jsonl; columns prompt and, as you like, seconds, pitch, loudness, brightness,
-            label.
+            label. Of a batch that was made, it may have more rows below.
         out: folder to write into.
         model: folder of a bundle; the bundled model when left out.
         seed: row i of seed K is always the same clip.
-        seconds: of rows that name no length; from the bundle when left out.
-        negative_prompt: what is not wanted of any of them.
-        guidance_scale: how strongly prompts are followed; 1 is off.
-        guidance_interval: the times at which it acts, as 0.1:0.8; 0 is noise, 1 the finished sound.
-        guidance_rescale: takes back what a large scale adds in spread, 0 to 1.
-        guidance_parallel: how much of the guidance may make a sound louder and harsher, 0 to 1.
-        autoguidance: how strongly clips are led away from what a weaker model makes of the same words; 1 is off.
-        autoguidance_interval: the times at which it acts, as 0.4:1.
-        solver: of the generating equation.
-        solver_steps: of the solver.
-        spacing: of the solver's times; quadratic has more near noise, cosine more at both ends.
-        shift: above 1, more of the solver's times lie near noise.
-        eta: fresh noise of the solver stochastic, 0 to 1.
-        tolerance: error that the solver adaptive allows.
-        stereo: width of sounds in two channels, up to 1; 0 is one channel.
-        variety: how far clips of the same words may lie apart, 0 to 1; from the bundle when left out.
-        style: a sound file whose timbre all clips are drawn towards.
-        style_strength: how far, 0 to 1; 0.15 when left out.
         vocoder: a checkpoint or an import path that replaces the bundle's vocoder.
         format: of the sound files.
         plot: write a spectrogram picture of each clip.
         device: where to compute.
         precision: of matrix products.
+        words: options of `generate.py` (`BATCHED`): those of `ROW_WORDS` for rows that say nothing of it, the others
+            for all.
 
     Raises:
         ValueError: an unusable table, or a folder that holds another batch.
     """
     rows = read_table(table)
     pipeline = TextToAudioPipeline.from_pretrained(model, vocoder, None, device, precision)
-    jobs = tuple(jobs_from_rows(rows, pipeline.defaults.seconds if seconds is None else seconds, pipeline))
-    words = {
-        "seconds": max(job.seconds for job in jobs),
-        "seed": seed,
-        "negative_prompt": negative_prompt,
-        "guidance_scale": guidance_scale,
-        "guidance_interval": guidance_interval,
-        "guidance_rescale": guidance_rescale,
-        "guidance_parallel": guidance_parallel,
-        "autoguidance": autoguidance,
-        "autoguidance_interval": autoguidance_interval,
-        "solver": solver,
-        "solver_steps": solver_steps,
-        "spacing": spacing,
-        "shift": shift,
-        "eta": eta,
-        "tolerance": tolerance,
-        "stereo": stereo,
-        "variety": variety,
-        "style": style,
-        "style_strength": style_strength,
-    }
     # One prompt stands for all: of how many there are nothing is decided here.
-    request = request_of((rows[0]["prompt"],), words)
-    settings = pipeline.settle(request)
+    request = request_of((rows[0]["prompt"],), {**words, "seed": seed})
+    jobs = tuple(jobs_from_rows(rows, request, pipeline))
+    nothing: dict[str, Any] = dict.fromkeys((*NUMBERS, "label"))
+    settings = pipeline.settle(replace(request, seconds=max(job.seconds for job in jobs), **nothing))
+    # A recording that cannot be heard is told before the folder is anyone's.
+    pipeline.style(settings)
     plan = Plan(jobs, settings, out, format)
     todo = plan.missing()
-    check_writable(
-        out,
-        int(
-            sum(job.seconds for job in todo) * pipeline.sample_rate * 2 * (1 + bool(stereo))
-            + 100_000 * len(todo) * plot
-        ),
-    )
-    table_hash = hashlib.sha256(table.read_bytes()).hexdigest()
-    claim(plan, {"table": table_hash, "stages": pipeline.fingerprints, "revision": REVISION})
+    sound = sum(job.seconds for job in todo) * pipeline.sample_rate * 2 * (1 + bool(request.stereo))
+    check_writable(out, int(sound + 100_000 * len(todo) * plot))
+    claim(plan, {"stages": pipeline.fingerprints, "revision": REVISION}, hashlib.sha256(table.read_bytes()).hexdigest())
     for _ in made(plan, todo, pipeline, plot):
         pass
     write_metadata(plan)
@@ -181,7 +128,7 @@ def made(plan: Plan, todo: Sequence[Job], pipeline: TextToAudioPipeline, plot: b
                 output = clip_of(waveforms, jobs, row, plan.settings, pipeline.sample_rate)
                 # What a kill left of this clip, a picture or a page, is written over.
                 name = plan.audio(jobs[row]).stem
-                yield write_clips(output, pipeline, plan.folder, plan.kind, plot, name)[0].audio
+                yield from (clip.audio for clip in write_clips(output, pipeline, plan.folder, plan.kind, plot, name))
                 bar.advance(task)
             if not number and len(todo) > len(jobs):
                 # Long clips come last, so this is told by seconds of sound.
@@ -198,50 +145,94 @@ def alike(jobs: Sequence[Job], spec: LatentSpec) -> Iterator[Sequence[Job]]:
             yield same[start : start + BATCH_CLIPS]
 
 
-def jobs_from_rows(rows: Sequence[dict[str, Any]], seconds: float, pipeline: TextToAudioPipeline) -> Iterator[Job]:
+def jobs_from_rows(rows: Sequence[dict[str, Any]], request: Request, pipeline: TextToAudioPipeline) -> Iterator[Job]:
     """A clip for each row; what the model does not know is told before any is made.
+
+    Args:
+        rows: of the table.
+        request: says what rows leave open, and whether they are loops.
+        pipeline: of the model.
 
     Raises:
         ValueError: names the row.
     """
     conditioning = pipeline.diffusion.config.conditioning
     for index, row in enumerate(rows):
-        numbers = {name: row[name] for name in NUMBERS if row[name] is not None}
-        length = seconds if row["seconds"] is None else row["seconds"]
+        own = {name: getattr(request, name) if row[name] is None else row[name] for name in ROW_WORDS}
+        numbers = {name: float(own[name]) for name in NUMBERS if own[name] is not None}
         try:
-            pipeline.settle(Request(prompts=(row["prompt"],), seconds=length, seed=0))
-            conditioning.label_index(row["label"])
-            conditioning.number_row({**numbers, "seconds": min(length, pipeline.diffusion.max_seconds)})
+            alone = Request(prompts=(row["prompt"],), seconds=own["seconds"], seed=0, loop=request.loop)
+            seconds = pipeline.settle(alone)["seconds"]
+            conditioning.label_index(own["label"])
+            conditioning.number_row({**numbers, "seconds": min(seconds, pipeline.diffusion.max_seconds)})
         except ValueError as error:
             raise ValueError(f"table: row {index + 1}: {error}") from error
-        yield Job(row["prompt"], index, length, row["label"], numbers)
+        yield Job(row["prompt"], index, seconds, own["label"], numbers)
 
 
-def claim(plan: Plan, identity: dict[str, Any]) -> None:
-    """Write down what the folder holds.
+def row_hash(job: Job) -> str:
+    """What is asked for in a row, in a few letters."""
+    told = json.dumps([job.prompt, job.seconds, job.label, dict(job.numbers)], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def claim(plan: Plan, identity: dict[str, Any], table_hash: str) -> None:
+    """Write down what the folder holds; of a batch that was there before, which rows have come below.
+
+    Args:
+        plan: what is to be made.
+        identity: what all of its clips share.
+        table_hash: of the table's file, by which older batches are known.
 
     Raises:
         ValueError: it holds another batch.
     """
-    state = {**identity, "settings": {**NEUTRAL, **plan.settings}, "format": plan.kind}
+    rows = [row_hash(job) for job in plan.jobs]
+    state = {**identity, "settings": shared(plan.settings), "format": plan.kind}
     path = plan.folder / STATE_NAME
     if path.exists():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
-            raise ValueError(f"out: '{path}' cannot be read") from error
-        if not isinstance(found, dict) or not isinstance(found.get("settings", {}), dict):
-            raise ValueError(f"out: '{path}' is not what a batch wrote")
-        # What an older version did not know was neutral.
-        found["settings"] = {**NEUTRAL, **found.get("settings", {})}
+        found = read_state(path)
         differing = [name for name in state if found.get(name) != state[name]]
+        known = found.get("rows")
+        if known is None:
+            same = found.get("table") == table_hash and found["longest"] == plan.settings["seconds"]
+            differing += [] if same else ["table"]
+        elif known != rows[: len(known)]:
+            other = [str(place + 1) for place, row in enumerate(known) if rows[place : place + 1] != [row]]
+            more = f" and {len(other) - MOST_NAMED} more" if len(other) > MOST_NAMED else ""
+            differing.append(f"rows: {', '.join(other[:MOST_NAMED])}{more}")
         if differing:
             raise ValueError(
-                f"out: '{plan.folder}' holds another batch (other {', '.join(differing)}); take another folder"
+                f"out: '{plan.folder}' holds another batch (other {', '.join(differing)}); take another folder "
+                "(rows may be added below those that are there, and none changed)"
             )
-        return
     with write_aside(path) as aside:
-        aside.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+        aside.write_text(json.dumps({**state, "rows": rows}, indent=2) + "\n", encoding="utf-8")
+
+
+def shared(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that hold for all rows; how long the longest is does not."""
+    return {name: value for name, value in {**NEUTRAL, **settings}.items() if name != "seconds"}
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What `claim` wrote; what an older version did not know was neutral.
+
+    Raises:
+        ValueError: something else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"out: '{path}' cannot be read") from error
+    if (
+        not isinstance(found, dict)
+        or not isinstance(found.get("settings", {}), dict)
+        or not isinstance(found.get("rows", []), list)
+    ):
+        raise ValueError(f"out: '{path}' is not what a batch wrote")
+    settings = found.get("settings", {})
+    return {**found, "settings": shared(settings), "longest": settings.get("seconds")}
 
 
 def write_metadata(plan: Plan) -> None:
@@ -256,7 +247,14 @@ def write_metadata(plan: Plan) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of `python -m pipelines.batch`."""
-    return run_command(batch, arguments, positionals=("table",), program="python -m pipelines.batch", config=True)
+    return run_command(
+        batch,
+        arguments,
+        positionals=("table",),
+        program="python -m pipelines.batch",
+        config=True,
+        borrowed=(generate, BATCHED),
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import platform
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from audio.measures import Waveform, brightness_hz, loudness_db
 from audio.mel import MelConfig
 from pipelines.looping import seam_score
 from pipelines.provenance import REVISION, as_comment, batch_of, telling
-from pipelines.request import AudioOutput
+from pipelines.request import BATCH_CLIPS, AudioOutput
 from pipelines.stereo import band_coherence, mono_of
-from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
+from pipelines.text_to_audio import TextToAudioPipeline
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 # What `--watch` writes beside a clip.
@@ -75,7 +76,7 @@ def check_writable(folder: Path, bytes_needed: int) -> None:
 
 def write_clips(
     output: AudioOutput, pipeline: TextToAudioPipeline, folder: Path, kind: str, plot: bool, name: str | None = None
-) -> list[WrittenClip]:
+) -> Iterator[WrittenClip]:
     """Write every clip with its page and, if asked, its picture.
 
     Args:
@@ -90,11 +91,10 @@ def write_clips(
     Raises:
         ValueError: the disk is full, or the folder cannot be written. Nothing half-written stays.
     """
-    written = []
     for row, (prompt, index) in enumerate(zip(output.prompts, output.indices, strict=True)):
         made = output.waveforms[row]
         waveform = np.asarray(mono_of(made).numpy(), dtype=np.float32)
-        base = folder / name if name else free_name(folder, clip_name(prompt, output.seed, index))
+        base = folder / name if name else free_name(folder, name_of(output, row))
         facts = WrittenClip(
             audio=base.with_name(f"{base.name}.{kind}"),
             prompt=prompt,
@@ -120,14 +120,20 @@ def write_clips(
             for path in (picture, text, facts.audio):
                 path.unlink(missing_ok=True)
             raise
-        written.append(facts)
-    return written
+        yield facts
 
 
-def clip_name(prompt: str, seed: int, index: int) -> str:
+def clip_name(prompt: str, seed: int, index: int | str) -> str:
     """`a-deep-kick_seed7_0`: words of the prompt, the seed and the clip's number."""
     words = re.sub(r"[^\w]+", "-", prompt.strip().lower()).strip("-_")[:60].strip("-_")
     return f"{words or 'clip'}_seed{seed}_{index}"
+
+
+def name_of(output: AudioOutput, row: int) -> str:
+    """The name of one of some clips; the steps of a morph, which are all clip 0, are counted so that they sort."""
+    prompt, step = output.prompts[row], output.jobs[output.rows[row]].step
+    number = f"{step:0{len(str(output.settings['morph_clips']))}}" if step else str(output.indices[row])
+    return clip_name(prompt, output.seed, number)
 
 
 def free_name(folder: Path, name: str) -> Path:
@@ -189,7 +195,8 @@ def origin(prompt: str, index: int, settings: dict[str, Any], pipeline: TextToAu
         "licences": list(pipeline.licences),
         "versions": versions(),
         "revision": REVISION,
-        # Sums depend on how many threads share them.
+        # Sums depend on what computes them, and on how many threads share them.
+        "device": pipeline.device.type,
         "threads": torch.get_num_threads(),
         **({"loaded": pipeline.loaded} if pipeline.loaded else {}),
     }

@@ -30,8 +30,8 @@ from pipelines.comparison_results import save_results, sum_up
 from pipelines.comparison_vocoders import BUNDLE, Contestant, enter, read_recipes
 from pipelines.ladder_latents import latent_jobs, make_latents
 from pipelines.progress import bar
-from pipelines.request import Request
-from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
+from pipelines.request import BATCH_CLIPS, Request
+from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import answer, run_command, say
 from training.device import Device
 from vocoder.base import identity

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from audio.mel import MelConfig
 DEFAULT_STRENGTH = 0.6
 LEAST_STRENGTH = 1e-6
 ROUNDED_SECONDS = 0.005
+EXTENSIONS = ("extend_before", "extend_after")
 Regions = tuple[tuple[float, float], ...]
 
 
@@ -42,7 +43,7 @@ class Edit:
         """Check the numbers and that they go together."""
         if self.strength is not None and not 0.0 <= self.strength <= 1.0:
             raise ValueError(f"strength: expected 0 to 1, got {self.strength}")
-        for name in ("extend_before", "extend_after"):
+        for name in EXTENSIONS:
             if not 0.0 <= getattr(self, name) <= 600.0:
                 raise ValueError(f"{name}: expected 0 to 600 seconds, got {getattr(self, name)}")
         if self.mask and self.extends:
@@ -78,6 +79,17 @@ class Edit:
         # Of less than a solver's time can tell no step is left.
         return 1.0 if start > 1.0 - LEAST_STRENGTH else start
 
+    def on_frames(self, latent_rate: float) -> "Edit":
+        """The same with whole latent frames before the source, at least one where any seconds are asked for.
+
+        Latents of the source can lie nowhere else; to round what is asked for keeps the length true.
+
+        Args:
+            latent_rate: latent frames a second.
+        """
+        frames = max(1, round(self.extend_before * latent_rate)) if self.extend_before else 0
+        return replace(self, extend_before=frames / latent_rate)
+
     def seconds(self) -> float:
         """Length of what comes out.
 
@@ -110,15 +122,25 @@ class Edit:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Edit":
-        """What `to_dict` wrote; the hash is for the caller to check."""
-        return cls(
-            Path(values["init_audio"]),
-            values["strength"],
-            tuple((float(start), float(end)) for start, end in values["mask"]),
-            values["extend_before"],
-            values["extend_after"],
-            Path(values["toward"]) if values.get("toward") else None,
-        )
+        """What `to_dict` wrote; the hash is for the caller to check.
+
+        Raises:
+            ValueError: values that are missing or damaged.
+        """
+        missing = [name for name in ("init_audio", "strength", "mask", *EXTENSIONS) if name not in values]
+        if missing:
+            raise ValueError(f"what is told of the edit lacks {', '.join(missing)}: the page is damaged")
+        try:
+            return cls(
+                Path(values["init_audio"]),
+                values["strength"],
+                tuple((float(start), float(end)) for start, end in values["mask"]),
+                float(values["extend_before"]),
+                float(values["extend_after"]),
+                Path(values["toward"]) if values.get("toward") else None,
+            )
+        except TypeError as error:
+            raise ValueError(f"what is told of the edit is damaged ({error})") from error
 
 
 def check_source(edit: Edit, mel: MelConfig) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from audio.files import audio_rate, audio_seconds, read_audio
+from audio.files import audio_channels, audio_rate, audio_seconds, read_audio
 from audio.mel import LogMelSpectrogram
 from audio.streaming import read_blocks, streaming_front_end, streaming_resampler
 from audio.windows import in_turn
@@ -34,7 +34,7 @@ def encoded(
     ahead: int = 0,
     beyond: int = 0,
 ) -> Tensor:
-    """A sound file as raw latents, `(1, channels, latent_frames)`; says so where it is resampled.
+    """A sound file as raw latents, `(1, channels, latent_frames)`; says so where it is averaged or resampled.
 
     Args:
         path: of the file.
@@ -49,6 +49,9 @@ def encoded(
         ValueError: an unreadable file, or one too short for the mel.
     """
     mel, own_rate = autoencoder.mel, audio_rate(path)
+    channels = audio_channels(path)
+    if channels > 1:
+        say(f"'{path}' is {'stereo' if channels == 2 else f'of {channels} channels'}, averaged to one channel")
     if own_rate != mel.sample_rate:
         say(f"'{path}' has {own_rate} Hz and is brought to {mel.sample_rate} Hz")
     unit = mel.hop_length * autoencoder.config.frames_per_latent

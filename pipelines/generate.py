@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from pipelines.options import DEFAULT_MORPH_CLIPS, GROUPS
-from training.command import answer, one_line, run_command, say
+from training.command import one_line, run_command, say
 from training.device import Device, Precision
 
 # Named here as well, for options are read before torch is.
@@ -99,9 +99,11 @@ def generate(
         strength: how new a variation is: 0 gives the source back as the model hears it, 1 forgets it; 0.6 when left
             out, 1 inside a mask.
         mask: seconds that are made anew, as 0.4:0.8; all else is kept; repeat the option for several.
-        extend_before: seconds to make before the sound of --init_audio.
+        extend_before: seconds to make before the sound of --init_audio, rounded to whole latent frames (of 23 ms in
+            the bundled model).
         extend_after: seconds to make after it.
-        again: a clip that was made here: make the same once more, from what its file says.
+        again: a clip that was made here: make the same once more, from what its file says; a streamed one goes with
+            --stream too.
         model: folder of a bundle; the bundled model when left out.
         seconds: length of each clip, up to 600; from the bundle when left out. What is longer than the model was
             trained on is made window by window.
@@ -132,87 +134,62 @@ def generate(
             is written into --out.
         plot: write a spectrogram picture of each clip.
         watch: write how the first clip came out of noise, as a strip of spectrograms and as sound.
-        device: where to compute.
+        device: where to compute; where it was made with --again.
         precision: of matrix products; auto takes what is fast on the device.
 
     Raises:
         ValueError: anything that cannot be done, named.
     """
     options = dict(locals())
-    from pipelines.options import once_more, request_from
+    from pipelines.options import request_from
 
     if again is not None:
+        from pipelines.again import once_more
+
         once_more(options)
         return
     request = request_from(options)
     import torch  # noqa: F401 (after the options are known to be sound: wrong ones are told at once)
 
-    from pipelines.checking import check_before
-    from pipelines.clips import check_writable
-    from pipelines.request import jobs_of
-
     pipeline = load_pipeline(model, autoencoder, diffusion, vocoder, vocoder_arguments, device, precision)
     if stream is not None:
         stream_out(pipeline, request, stream, watch)
         return
+    from dataclasses import replace
+
+    from pipelines.checking import check_before
+    from pipelines.clips import check_writable
+    from pipelines.delivery import Delivery
+    from pipelines.making import outputs
+    from pipelines.progress import SolverBar, announce
+    from pipelines.request import jobs_of
+
     settings = pipeline.settle(request)
-    clips = len(jobs_of(request, settings))
+    tries = len(jobs_of(request, settings))
     check_before(pipeline, request, settings)
     if watch and request.edit is not None and request.edit.start_time >= 1.0:
         raise ValueError("--watch and --strength 0 contradict each other: no solver runs")
-    check_writable(out, int(clips // best_of * (settings["seconds"] * pipeline.sample_rate * 4 + 100_000)))
-    from dataclasses import replace
-
-    from pipelines.progress import announce, solver_bar
-
-    announce(pipeline, request, settings, clips)
-    with solver_bar(pipeline, clips, settings) as on_step:
-        output = pipeline.run(replace(request, seed=settings["seed"]), on_step)
-    deliver(output, pipeline, out, format, plot, watch)
+    check_writable(out, int(tries // best_of * (settings["seconds"] * pipeline.sample_rate * 4 + 100_000)))
+    announce(pipeline, request, settings, tries)
+    delivery = Delivery(pipeline, out, format, plot, watch)
+    with SolverBar(tries, settings) as bar:
+        made = outputs(pipeline, replace(request, seed=settings["seed"]), bar.step, bar.begin)
+        delivery.deliver_all(made, tries // best_of, bar)
+    delivery.show()
 
 
 def stream_out(pipeline: Any, request: Any, kind: str, watch: bool) -> None:  # noqa: ANN401 (imported late)
-    """Send a clip to standard output, and tell the pace on standard error.
+    """Send a clip to standard output while it is being made.
 
     Raises:
         ValueError: a setting out of its range, or one that no stream can have.
     """
-    import time
-
-    from pipelines.live import write_stream
+    from pipelines.delivery import send_stream
+    from pipelines.live import live_job
 
     if watch:
         raise ValueError("--stream and --watch contradict each other: a stream is made stretch by stretch")
-    began = time.perf_counter()
-
-    def tell(seconds: float) -> None:
-        say(f"{seconds:.1f} s of sound after {time.perf_counter() - began:.1f} s")
-
-    write_stream(pipeline, request, kind, tell)
-
-
-def deliver(
-    output: Any,  # noqa: ANN401 (AudioOutput, imported late)
-    pipeline: Any,  # noqa: ANN401
-    out: Path,
-    format: str,
-    plot: bool,
-    watch: bool,
-) -> None:
-    """Write clips, print their paths, show what they are."""
-    from pipelines.clips import write_clips
-    from pipelines.progress import show_clips
-
-    written = write_clips(output, pipeline, out, format, plot)
-    for clip in written:
-        answer(str(clip.audio))
-    if watch:
-        from pipelines.watching import watch_clip, write_watch
-
-        first = written[0]
-        for path in write_watch(watch_clip(pipeline, output), pipeline, first.audio.with_suffix(""), first.prompt):
-            answer(str(path))
-    show_clips(written)
+    send_stream(pipeline, *live_job(pipeline, request), kind)
 
 
 def load_pipeline(

@@ -53,6 +53,7 @@ def told(page: dict[str, Any]) -> list[str]:
     lines += [f"{name}: {value}" for name, value in page["stages"].items()]
     lines.append(f"licences: {', '.join(page.get('licences', [])) or 'none told'}")
     lines.append("versions: " + ", ".join(f"{name} {value}" for name, value in page.get("versions", {}).items()))
+    lines.append(f"computed on: {page.get('device', 'a device not told')}, threads {page.get('threads', 'not told')}")
     batch = page.get("batch", {}).get("jobs", [])
     lines.append(f"batch: computed together with {len(batch) - 1} others" if len(batch) > 1 else "batch: alone")
     return lines

@@ -16,9 +16,9 @@ from torch import Tensor
 from audio.dataset import Clip
 from audio.files import write_aside
 from pipelines.counterparts import counterpart_prompt
-from pipelines.request import Job, Request
+from pipelines.request import BATCH_CLIPS, Job, Request
 from pipelines.settling import SHORTEST_SECONDS
-from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
+from pipelines.text_to_audio import TextToAudioPipeline
 
 KEY = "latents"
 

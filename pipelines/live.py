@@ -55,7 +55,7 @@ def check_live(request: Request) -> None:
         ValueError: names it.
     """
     for name, given in (
-        ("init_audio", request.edit is not None),
+        (request.edit.option if request.edit else "init_audio", request.edit is not None),
         ("loop", request.loop),
         ("morph", bool(request.morph_clips)),
         ("best_of", request.best_of != 1),
@@ -245,9 +245,10 @@ def live_page(pipeline: TextToAudioPipeline, job: Job, settings: dict[str, Any])
     return {**page, "batch": {"row": 0, "jobs": [job_page(job)]}}
 
 
-def write_stream(
+def send(
     pipeline: TextToAudioPipeline,
-    request: Request,
+    job: Job,
+    settings: dict[str, Any],
     kind: str,
     tell: Callable[[float], None] = lambda _: None,
 ) -> None:
@@ -255,14 +256,11 @@ def write_stream(
 
     Args:
         pipeline: makes it.
-        request: of one clip.
+        job: of `live_job`.
+        settings: of the same.
         kind: `wav`, with a header that tells how it was made, or `pcm`, samples alone.
         tell: told the seconds that are out.
-
-    Raises:
-        ValueError: a setting out of its range, or one that no stream can have.
     """
-    job, settings = live_job(pipeline, request)
     out, rate, done = sys.stdout.buffer, pipeline.sample_rate, 0
     try:
         if kind == "wav":

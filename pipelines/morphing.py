@@ -92,18 +92,26 @@ def job_meaning(job: Job, settings: Mapping[str, Any], width: int) -> Tensor:
 
 
 @torch.inference_mode()
-def evened(jobs: Sequence[Job], log_mels: Callable[[Sequence[Job]], Tensor], batch_clips: int) -> list[Job]:
+def evened(
+    jobs: Sequence[Job],
+    log_mels: Callable[[Sequence[Job]], Tensor],
+    batch_clips: int,
+    on_round: Callable[[int], None] | None = None,
+) -> list[Job]:
     """The jobs of a morph at places between which the sound goes equally far.
 
     Args:
         jobs: in the order of their places, evenly placed.
         log_mels: makes them: `(jobs, n_mels, frames)`.
         batch_clips: so many at once.
+        on_round: told, as each round begins, of how many clips the mels are made.
     """
     known: dict[float, Tensor] = {}
     best, fewest = list(jobs), float("inf")
     for _ in range(ROUNDS + 1):
         new = [job for job in jobs if job.place not in known]
+        if on_round is not None:
+            on_round(len(new))
         for start in range(0, len(new), batch_clips):
             some = new[start : start + batch_clips]
             known |= {job.place: one for job, one in zip(some, log_mels(some), strict=True)}

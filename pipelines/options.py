@@ -1,10 +1,8 @@
-"""The options of `generate.py` as a request, and `--again`, which reads them out of a clip."""
+"""The options of `generate.py` as a request."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from training.command import say
 
 # What --again reads out of the file itself; only how and where to write may be said anew.
 WRITING = (
@@ -18,6 +16,7 @@ WRITING = (
     "format",
     "plot",
     "watch",
+    "stream",
     "device",
 )
 # Options that a request has under the same name.
@@ -39,6 +38,11 @@ SAME = (
 EDITS = ("strength", "mask", "extend_before", "extend_after")
 READ = ("pitch", "mix", "glide_at", "guidance_interval", "autoguidance_interval", "morph", "init_audio", *EDITS)
 DEFAULT_MORPH_CLIPS = 8
+# Options that a table of prompts takes too; it has its own seed, and each of its rows is one clip of one prompt.
+BATCHED = (
+    *(name for name in SAME if name not in ("seed", "num_clips", "best_of", "glide")),
+    *("pitch", "guidance_interval", "autoguidance_interval"),
+)
 # The help, from what everyone asks for to what few do.
 GROUPS = {
     "what to make": (
@@ -121,83 +125,6 @@ def request_from(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 (Request, i
 
     words = {name: options[name] for name in (*SAME, *READ)}
     return request_of(prompts, words | ({"morph_clips": options["morph_clips"]} if options["morph"] else {}))
-
-
-def once_more(options: Mapping[str, Any]) -> None:
-    """Make the clip of a file again.
-
-    Raises:
-        ValueError: another option that decides the sound, a file that does not say how it was made, a source or a model
-            that is not the one it was made with.
-    """
-    import inspect
-
-    from pipelines.clips import check_writable
-    from pipelines.editing import Edit
-    from pipelines.generate import deliver, generate, load_pipeline
-    from pipelines.provenance import (
-        REVISION,
-        check_sources,
-        check_stages,
-        jobs_from,
-        read_page,
-        settings_from,
-        with_moved_sources,
-    )
-
-    for name, parameter in inspect.signature(generate).parameters.items():
-        if name not in WRITING and options[name] != parameter.default:
-            raise ValueError(f"--again and --{name} contradict each other: the file says how it was made")
-    page = with_moved_sources(read_page(options["again"]), Path(options["again"]).parent)
-    check_sources(page)
-    settings = settings_from(page)
-    jobs, row = jobs_from(page)
-    if settings["stream"] and options["watch"]:
-        raise ValueError("--watch and a clip that was streamed contradict each other: it was made stretch by stretch")
-    if settings["edit"] and options["watch"] and Edit.from_dict(settings["edit"]).start_time >= 1.0:
-        raise ValueError("--watch and a clip of strength 0 contradict each other: no solver runs")
-    pipeline = load_pipeline(**named_model(options, page), device=options["device"], precision=settings["precision"])
-    check_stages(page, pipeline.fingerprints)
-    with_threads(page.get("threads"))
-    if len(jobs) > 1:
-        say(f"made with {len(jobs) - 1} others at once: all of them are computed, one is written")
-    if page.get("revision", 1) != REVISION:
-        say("made by another revision of the sampler: the same settings, but not the same samples")
-    check_writable(options["out"], int(jobs[row].seconds * pipeline.sample_rate * 4 + 100_000))
-    if settings["stream"]:
-        from pipelines.live import live_output
-
-        output = live_output(pipeline, jobs[row], settings)
-    else:
-        output = pipeline.one_of(jobs, row, settings)
-    deliver(
-        output,
-        pipeline,
-        options["out"],
-        options["format"],
-        options["plot"],
-        options["watch"],
-    )
-
-
-def named_model(options: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
-    """What to load: what the options name, or else what the clip was made with."""
-    names = ("model", "autoencoder", "diffusion", "vocoder", "vocoder_arguments")
-    said = {name: options[name] for name in names}
-    loaded = page.get("loaded", {})
-    if any(value is not None for value in said.values()) or not loaded:
-        return said
-    say("made with " + ", ".join(f"{name} {value}" for name, value in loaded.items()) + ": loading that again")
-    paths = {"model", "autoencoder", "diffusion"}
-    return said | {name: Path(value) if name in paths else value for name, value in loaded.items() if name in names}
-
-
-def with_threads(count: Any) -> None:  # noqa: ANN401 (of a page)
-    """Compute with as many threads as a clip was made with: sums depend on how many share them."""
-    import torch
-
-    if isinstance(count, int) and 0 < count <= 1024 and count != torch.get_num_threads():
-        torch.set_num_threads(count)
 
 
 def read_prompts(prompts: Sequence[str], file: Path | None, needed: bool = True) -> list[str]:

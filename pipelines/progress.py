@@ -11,8 +11,10 @@ from rich.table import Table
 
 from pipelines.canvas import seam_reach
 from pipelines.clips import WrittenClip
+from pipelines.making import steps_of
 from pipelines.request import Request
-from pipelines.text_to_audio import BATCH_CLIPS, TextToAudioPipeline
+from pipelines.settling import steps_run
+from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import say
 from training.interrupts import stop_if_interrupted
 
@@ -40,7 +42,7 @@ def announce(pipeline: TextToAudioPipeline, request: Request, settings: dict[str
     kept = f", one of {request.best_of} kept" if request.best_of > 1 else ""
     say(
         f"seed {settings['seed']}: {clips} {'clip' if clips == 1 else 'clips'} of {settings['seconds']:g} s{kept}, "
-        f"{settings['solver']}, {settings['solver_steps']} solver steps"
+        f"{settings['solver']}, {told_steps(settings)}"
     )
     if request.edit is not None:
         reach = seam_reach(request.edit, pipeline.autoencoder, pipeline.diffusion, pipeline.vocoder)
@@ -50,26 +52,59 @@ def announce(pipeline: TextToAudioPipeline, request: Request, settings: dict[str
             )
 
 
-@contextmanager
-def solver_bar(
-    pipeline: TextToAudioPipeline, clips: int, settings: dict[str, Any]
-) -> Iterator[Callable[[int, int], None]]:
-    """A bar over the solver steps of all batches; gives the function that moves it on.
+def told_steps(settings: dict[str, Any]) -> str:
+    """`25 solver steps`, or how many of them where a sound is started from."""
+    whole, run = settings["solver_steps"], steps_run(settings)
+    return f"{whole} solver steps" if run == whole else f"{run} of {whole} solver steps"
+
+
+class SolverBar:
+    """A bar over the solver steps of all batches, on standard error, where a person looks.
 
     Args:
-        pipeline: that generates.
         clips: in all.
         settings: of `TextToAudioPipeline.settle`.
     """
-    batches = -(-clips // BATCH_CLIPS)
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
-        task = progress.add_task("generating", total=batches * settings["solver_steps"])
 
-        def step(_done: int, _total: int) -> None:
-            stop_if_interrupted()
-            progress.advance(task)
+    def __init__(self, clips: int, settings: dict[str, Any]) -> None:
+        console = Console(stderr=True)
+        # Paths are for standard output, whatever is shown meanwhile.
+        self.progress = Progress(
+            console=console, disable=not sys.stderr.isatty(), transient=True, redirect_stdout=False
+        )
+        self.task = self.progress.add_task("generating", total=steps_of(clips, settings) or None)
 
-        yield step
+    def __enter__(self) -> "SolverBar":
+        """Show it."""
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take it away."""
+        self.progress.stop()
+
+    def step(self, _done: int, _total: int) -> None:
+        """A step is done.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed.
+        """
+        stop_if_interrupted()
+        self.progress.advance(self.task)
+
+    def begin(self, name: str, steps: int) -> None:
+        """A part of the work begins; one without steps of which to tell how far it is just moves."""
+        self.progress.reset(self.task, description=name, total=steps or None)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Without it something may be printed."""
+        if self.progress.disable:
+            yield
+            return
+        self.progress.stop()
+        yield
+        self.progress.start()
 
 
 def remarks(clip: WrittenClip) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from audio.comments import read_comment
-from pipelines.editing import file_sha256
+from pipelines.editing import Edit, file_sha256
 from pipelines.request import AudioOutput, Job
 
 MARK = "melisma "
@@ -109,6 +109,11 @@ def settings_from(page: Mapping[str, Any]) -> dict[str, Any]:
     wrong = sorted(name for name, kinds in NEEDED.items() if name not in given or not isinstance(given[name], kinds))
     if wrong:
         raise ValueError(f"again: its page lacks sound values of {', '.join(wrong)}; {by}")
+    if given.get("edit"):
+        Edit.from_dict(given["edit"])
+    missing = sorted({"path", "sha256", "strength"} - set(given.get("style") or {"path", "sha256", "strength"}))
+    if missing:
+        raise ValueError(f"again: its page lacks {', '.join(missing)} of the style; {by}")
     return {**NEUTRAL, **given, "seed": page["seed"]}
 
 
@@ -158,11 +163,14 @@ def sources_of(page: Mapping[str, Any]) -> list[tuple[Path, str, str]]:
 
 
 def with_moved_sources(page: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A page whose missing sources are looked for by name and content in a folder, such as that of the clip itself."""
+    """A page whose sources are looked for by name and content in a folder, such as that of the clip itself.
+
+    Those that lie unchanged where they were are left there.
+    """
     moved = {}
     for path, digest, state in sources_of(page):
         beside = (folder / path.name).resolve()
-        if state == "missing" and beside.is_file() and file_sha256(beside) == digest:
+        if state != "unchanged" and beside.is_file() and file_sha256(beside) == digest:
             moved[str(path)] = str(beside)
 
     def told(part: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -201,4 +209,5 @@ def check_stages(page: Mapping[str, Any], fingerprints: Mapping[str, str]) -> No
 
 def job_page(job: Job) -> dict[str, Any]:
     """A job as plain containers."""
-    return {**asdict(job), "numbers": dict(job.numbers), "parts": list(job.parts)}
+    page = {**asdict(job), "numbers": dict(job.numbers), "parts": list(job.parts)}
+    return page if job.step else {name: value for name, value in page.items() if name != "step"}

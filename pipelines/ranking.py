@@ -4,7 +4,7 @@ The judge is the diffusion stage itself (`latent_diffusion.likelihood`), so it i
 whatever the model was taught: words, labels, notes, lengths.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,9 +36,20 @@ def check_best_of(request: Request) -> None:
 
 
 def evidence(
-    diffusion: LatentDiffusion, latents: Tensor, jobs: Sequence[Job], settings: Mapping[str, Any]
+    diffusion: LatentDiffusion,
+    latents: Tensor,
+    jobs: Sequence[Job],
+    settings: Mapping[str, Any],
+    on_pass: Callable[[int, int], None] | None = None,
 ) -> list[float]:
     """How well each of a batch's latents fit what its job asks for; more is better.
+
+    Args:
+        diffusion: judges.
+        latents: raw, `(clips, channels, latent_frames)`.
+        jobs: one for each.
+        settings: of `pipelines.settling.settle`.
+        on_pass: called after each pass of the judge.
 
     Raises:
         ValueError: jobs that are made of several prompts.
@@ -47,7 +58,7 @@ def evidence(
     condition, _ = conditions_of(diffusion, jobs, {**settings, "variety": 0.0}, latents.shape[-1])
     if not isinstance(condition, Condition):
         raise ValueError("best_of: expected jobs of one prompt each, got several that sound together")
-    return [float(value) for value in prompt_evidence(diffusion, latents, condition, settings["loop"])]
+    return [float(value) for value in prompt_evidence(diffusion, latents, condition, settings["loop"], on_pass)]
 
 
 def best_rows(jobs: Sequence[Job], scores: Sequence[float], num_clips: int) -> list[int]:

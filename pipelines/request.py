@@ -11,6 +11,8 @@ from latent_diffusion.solvers import Spacing
 from pipelines.editing import Edit
 
 NUMBERS = ("pitch", "loudness", "brightness")
+# So many clips are computed at once.
+BATCH_CLIPS = 16
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Job:
         numbers: pitch, loudness, brightness, where they are asked for.
         parts: prompts that make the sound together; the prompt alone where there are none.
         place: of a morph, 0 is its first end, 1 its second.
+        step: of a morph, which of its clips, from 1; 0 where there is none.
     """
 
     prompt: str
@@ -110,6 +113,7 @@ class Job:
     numbers: Mapping[str, float] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
     place: float = 0.0
+    step: int = 0
 
 
 @dataclass(frozen=True)
@@ -156,9 +160,11 @@ def jobs_of(request: Request, settings: Mapping[str, Any]) -> list[Job]:
     numbers = asked_numbers(settings)
     if request.morph_clips:
         parts = request.prompts if len(request.prompts) == 2 else ()
-        places = [number / (request.morph_clips - 1) for number in range(request.morph_clips)]
-        text = " > ".join(request.prompts)
-        return [Job(text, 0, settings["seconds"], settings["label"], numbers, parts, place) for place in places]
+        text, last = " > ".join(request.prompts), request.morph_clips - 1
+        return [
+            Job(text, 0, settings["seconds"], settings["label"], numbers, parts, step / last, step + 1)
+            for step in range(request.morph_clips)
+        ]
     together = bool(settings["mix"] or settings["glide"])
     joined = (" > " if settings["glide"] else " + ").join(request.prompts)
     texts = (joined,) if together else request.prompts or ("",)

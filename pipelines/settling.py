@@ -12,6 +12,7 @@ from latent_diffusion.guidance import GuidanceConfig
 from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.sampling import SamplerConfig
 from pipelines.bundle import Defaults, check_variety
+from pipelines.editing import Edit
 from pipelines.ranking import check_best_of
 from pipelines.request import Request
 from pipelines.stereo import check_width
@@ -38,6 +39,8 @@ def settle(request: Request, defaults: Defaults, diffusion: LatentDiffusion, pre
         ValueError: names the setting, what was expected and what came.
     """
     check_prompts(request)
+    if request.edit is not None:
+        request = replace(request, edit=request.edit.on_frames(diffusion.spec.latent_rate))
     check_width(request.stereo)
     check_best_of(request)
     check_count(request)
@@ -163,6 +166,12 @@ def started_sampler(settings: Mapping[str, Any], start_time: float) -> SamplerCo
     """The same with so many fewer steps as it starts later: each is as long as in a whole generation."""
     sampler = sampler_of(settings)
     return replace(sampler, solver_steps=max(1, round(sampler.solver_steps * (1.0 - start_time))))
+
+
+def steps_run(settings: Mapping[str, Any]) -> int:
+    """How many steps the solver takes for a batch: fewer where it starts later, none where it starts at the end."""
+    start_time = Edit.from_dict(settings["edit"]).start_time if settings["edit"] else 0.0
+    return 0 if start_time >= 1.0 else started_sampler(settings, start_time).solver_steps
 
 
 def check_prompts(request: Request) -> None:

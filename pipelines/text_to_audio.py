@@ -22,14 +22,14 @@ from pipelines.bundle import Bundle, Defaults
 from pipelines.canvas import Canvas, open_canvas
 from pipelines.compatibility import check_latents, check_vocoder
 from pipelines.conditions import conditions_of
-from pipelines.decoding import decoded, decoded_mels, decoded_rows
+from pipelines.decoding import decoded
 from pipelines.looping import loop_seconds
-from pipelines.morphing import evened, job_noise
-from pipelines.ranking import best_rows, evidence
-from pipelines.request import AudioOutput, Job, Request, jobs_of
+from pipelines.making import joined, outputs
+from pipelines.morphing import job_noise
+from pipelines.request import BATCH_CLIPS, AudioOutput, Job, Request
 from pipelines.resources import DEFAULT_BUNDLE, loaded_from, resource
 from pipelines.settling import SHORTEST_SECONDS, settle, started_sampler
-from pipelines.shaping import asked_of, clip_of, finish, output_of
+from pipelines.shaping import asked_of, clip_of, finish
 from pipelines.styling import StyleReader
 from pipelines.tuning import told_vocoder
 from pipelines.words import request_of
@@ -37,8 +37,6 @@ from training.device import choose_device, choose_precision, in_precision
 from vocoder.base import Vocoder, identity, licences_of
 from vocoder.checked import decode_checked
 from vocoder.loading import load_vocoder
-
-BATCH_CLIPS = 16
 
 
 class TextToAudioPipeline:
@@ -172,22 +170,8 @@ class TextToAudioPipeline:
         return self.run(request_of((prompts,) if isinstance(prompts, str) else prompts, settings), on_step)
 
     def run(self, request: Request, on_step: Callable[[int, int], None] | None = None) -> AudioOutput:
-        """Generate what a request asks for; see `Request` and `AudioOutput`."""
-        settings = self.settle(request)
-        jobs = jobs_of(request, settings)
-        canvas = self.canvas(settings)
-        if settings["morph_clips"]:
-            mels = partial(decoded_mels, self.autoencoder)
-            jobs = evened(jobs, lambda some: mels(self.latents(some, settings, None, canvas)), BATCH_CLIPS)
-        parts = [jobs[start : start + BATCH_CLIPS] for start in range(0, len(jobs), BATCH_CLIPS)]
-        latents = [self.latents(part, settings, on_step, canvas) for part in parts]
-        rows: Sequence[int] = range(len(jobs))
-        if settings["best_of"] > 1:
-            batches = zip(latents, parts, strict=True)
-            scores = [score for batch in batches for score in evidence(self.diffusion, *batch, settings)]
-            rows = best_rows(jobs, scores, request.num_clips)
-        waveforms = decoded_rows(latents, rows, lambda number: self.sound(latents[number], settings, parts[number]))
-        return output_of(waveforms, jobs, rows, settings, self.sample_rate)
+        """Generate what a request asks for; `pipelines.making.outputs` gives the clips as they are made."""
+        return joined(list(outputs(self, request, on_step)))
 
     def canvas(self, settings: dict[str, Any]) -> Canvas | None:
         """What settled settings start from; see `pipelines.canvas.open_canvas`."""

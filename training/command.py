@@ -32,6 +32,7 @@ def run_command(
     several: Sequence[str] = (),
     groups: Mapping[str, Sequence[str]] | None = None,
     config: bool = False,
+    borrowed: tuple[Callable[..., Any], Sequence[str]] | None = None,
 ) -> int:
     """Parse the command line, call the function, return the exit code.
 
@@ -45,11 +46,12 @@ def run_command(
         several: parameters that are lists and are given behind one option (`--vocoders a b`), or as positionals.
         groups: titles of the help, each with the parameters below it.
         config: options may come from a YAML file too.
+        borrowed: another function, and which of its parameters are options here too; they come as keywords.
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=UserWarning)
     fixed = fixed or {}
-    parser = make_parser(function, lists, positionals, program, tuple(fixed), several, groups, config)
+    parser = make_parser(function, lists, positionals, program, tuple(fixed), several, groups, config, borrowed)
     with noted_interrupts():
         try:
             given = list(sys.argv[1:] if arguments is None else arguments)
@@ -125,6 +127,7 @@ def make_parser(
     several: Sequence[str] = (),
     groups: Mapping[str, Sequence[str]] | None = None,
     config: bool = False,
+    borrowed: tuple[Callable[..., Any], Sequence[str]] | None = None,
 ) -> ArgumentParser:
     """The parser behind `run_command`."""
     help_texts = argument_help(function)
@@ -144,6 +147,10 @@ def make_parser(
         printed = next(action for action in parser._actions if action.dest == "print_config")
         printed.help, printed.metavar = "print the options as YAML, to keep and to give to --config", ""
     parser.add_function_arguments(function, skip={*lists, *several, *positionals, *skip}, as_group=False)
+    if borrowed is not None:
+        owner, names = borrowed
+        others: set[str | int] = {name for name in inspect.signature(owner).parameters if name not in names}
+        parser.add_function_arguments(owner, skip=others, as_group=False)
     shorten_usage(parser)
     group_options(parser, groups or {})
     return parser

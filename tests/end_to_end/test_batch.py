@@ -181,9 +181,16 @@ def test_another_batch_is_not_mixed_in(small_bundle, table, tmp_path, capsys) ->
     assert run(small_bundle, table, out) == 0
     assert run(small_bundle, table, out, "--solver_steps", "3") == 2
     assert "holds another batch (other settings)" in capsys.readouterr().err
-    table.write_text(TABLE.replace("snare", "clap"))
+    table.write_text(TABLE.replace("snare", "clap").replace("A4", "A3"))
     assert run(small_bundle, table, out) == 2
-    assert "holds another batch (other table)" in capsys.readouterr().err
+    assert "holds another batch (other rows: 2, 3); take another folder (rows may be" in capsys.readouterr().err
+    # A row that is gone is another one, and so is one that leaves its length to an option.
+    table.write_text("\n".join(TABLE.splitlines()[:-1]))
+    assert run(small_bundle, table, out) == 2
+    assert "(other rows: 4)" in capsys.readouterr().err
+    table.write_text(TABLE)
+    assert run(small_bundle, table, out, "--seconds", "0.7") == 2
+    assert "(other rows: 3)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import torch
 from audio.comments import read_comment, wav_header
 from audio.files import write_audio
 from latent_diffusion.guidance import Mixture
+from pipelines.editing import Edit
 from pipelines.live import LET_GO_FROM, Guard, _held, _part, check_live, frame_noise, pcm, stretches
 from pipelines.request import Request
 
@@ -116,3 +117,11 @@ def test_what_needs_the_whole_clip_is_refused(settings, name) -> None:
     with pytest.raises(ValueError, match=f"stream and {name} contradict"):
         check_live(Request(**{"prompts": ("a",), **settings}))
     check_live(Request(prompts=("a", "b"), glide=True))
+
+
+def test_an_edit_that_is_refused_is_named_by_its_option(tmp_path) -> None:
+    first, second = tmp_path / "a.wav", tmp_path / "b.wav"
+    with pytest.raises(ValueError, match="stream and init_audio contradict"):
+        check_live(Request(edit=Edit(first)))
+    with pytest.raises(ValueError, match="stream and morph contradict"):
+        check_live(Request(edit=Edit(first, toward=second), morph_clips=3))
