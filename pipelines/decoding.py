@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from autoencoder.model import MelVAE
-from pipelines.looping import around, begun_smoothly, decode_loop_mel
+from pipelines.looping import around, decode_loop_mel
 from pipelines.streaming import StreamingDecoder
 from vocoder.base import Vocoder
 
@@ -43,9 +43,10 @@ def decoded(
     return made.float().cpu()
 
 
-def decoded_mels(autoencoder: MelVAE, latents: Tensor) -> Tensor:
+def decoded_mels(autoencoder: MelVAE, latents: Tensor, loop: bool = False) -> Tensor:
     """Log-mels `(clips, n_mels, frames)` of raw latents, nothing below the floor, float32, on the CPU."""
-    return autoencoder.decode(latents).float().clamp(min=autoencoder.mel.log_mel_floor).cpu()
+    log_mel = decode_loop_mel(autoencoder, latents) if loop else autoencoder.decode(latents)
+    return log_mel.float().clamp(min=autoencoder.mel.log_mel_floor).cpu()
 
 
 def decode_clip(
@@ -71,11 +72,10 @@ def decode_loop(
     vocode: Callable[[Tensor], Tensor],
     precision: torch.dtype,
 ) -> Tensor:
-    """The same of loops, each begun where it changes least; `vocoder` says how far it hears."""
+    """The same of loops; `vocoder` says how far it hears."""
     with torch.autocast(latents.device.type, precision, enabled=precision != torch.float32):
         log_mel = decode_loop_mel(autoencoder, latents)
-    made = around(log_mel.float(), vocoder, vocode, autoencoder.mel.hop_length)
-    return torch.stack([begun_smoothly(one.cpu(), autoencoder.mel) for one in made])
+    return around(log_mel.float(), vocoder, vocode, autoencoder.mel.hop_length)
 
 
 def decode_long(latents: Tensor, autoencoder: MelVAE, vocoder: Vocoder) -> Tensor:

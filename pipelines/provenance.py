@@ -17,7 +17,7 @@ from pipelines.request import AudioOutput, Job
 
 MARK = "melisma "
 # Counts up where the same settings come to give other samples; pages without a number are of the first.
-REVISION = 8
+REVISION = 9
 # Where the settings of an edit or a style name a file.
 SOURCES = ("init_audio", "toward", "path")
 # Settings that a page leaves out where they are so.
@@ -37,6 +37,7 @@ NEUTRAL: dict[str, Any] = {
     "loop": False,
     "morph_clips": 0,
     "loudest": 0.0,
+    "loop_start": None,
     "to_seed": None,
     "stereo": 0.0,
     "best_of": 1,

@@ -177,7 +177,7 @@ class TextToAudioPipeline:
         jobs = jobs_of(request, settings)
         canvas = self.canvas(settings)
         if settings["morph_clips"]:
-            mels = partial(decoded_mels, self.autoencoder)
+            mels = partial(decoded_mels, self.autoencoder, loop=settings["loop"])
             jobs = evened(jobs, lambda some: mels(self.latents(some, settings, None, canvas)), BATCH_CLIPS)
         parts = [jobs[start : start + BATCH_CLIPS] for start in range(0, len(jobs), BATCH_CLIPS)]
         latents = [self.latents(part, settings, on_step, canvas) for part in parts]
@@ -187,15 +187,17 @@ class TextToAudioPipeline:
             scores = [score for batch in batches for score in evidence(self.diffusion, *batch, settings)]
             rows = best_rows(jobs, scores, request.num_clips)
         waveforms = decoded_rows(latents, rows, lambda number: self.sound(latents[number], settings, parts[number]))
-        return output_of(waveforms, jobs, rows, settings, self.sample_rate)
+        return output_of(waveforms, jobs, rows, settings, self.autoencoder.mel, canvas)
 
     def canvas(self, settings: dict[str, Any]) -> Canvas | None:
         """What settled settings start from; see `pipelines.canvas.open_canvas`."""
-        return open_canvas(settings, self.autoencoder, self.diffusion)
+        return open_canvas(settings, self.autoencoder, self.diffusion, self.vocoder)
 
     def one_of(self, jobs: Sequence[Job], row: int, settings: dict[str, Any]) -> AudioOutput:
         """Compute a batch, and give one clip of it; arguments as in `batch`."""
-        return clip_of(self.batch(jobs, settings, None, self.canvas(settings)), jobs, row, settings, self.sample_rate)
+        canvas = self.canvas(settings)
+        waveforms = self.batch(jobs, settings, None, canvas)
+        return clip_of(waveforms, jobs, row, settings, self.autoencoder.mel, canvas)
 
     def run_jobs(
         self, jobs: Sequence[Job], request: Request, on_step: Callable[[int, int], None] | None = None
