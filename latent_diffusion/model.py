@@ -31,7 +31,7 @@ from latent_diffusion.sampling import (
 from latent_diffusion.solvers import SOLVERS, OnStep
 from latent_diffusion.style import Style, styled_field
 from latent_diffusion.text import text_encoder
-from latent_diffusion.windows import looped_field, windowed_field
+from latent_diffusion.windows import line_margin, looped_field, windowed_field
 from training.checkpoint import StageRecord, load_stage, load_weights
 
 KIND = "latent_diffusion"
@@ -272,7 +272,7 @@ class LatentDiffusion(nn.Module):
         """
         if loop:
             return looped_field(self._masked(None), self.window_frames, min(LOOP_MARGIN, self.window_frames // 4))
-        return windowed_field(self._masked(None), self.window_frames, self.window_frames // 4, after)
+        return windowed_field(self._masked(None), self.window_frames, line_margin(self.window_frames), after)
 
     def _told(self, network: ConditionedField, known: Tensor | None) -> ConditionedField:
         """The same told which frames are known, where it understands that."""

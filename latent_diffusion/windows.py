@@ -39,7 +39,7 @@ def looped_field(field: ConditionedField, window: int, margin: int) -> Condition
         frames = latents.shape[-1]
         count = -(-frames // (window - 2 * margin))
         piece = -(-frames // count)
-        cut = int(frames * _turned(time))
+        cut = int(frames * turned(float(time.flatten()[0])))
         rows = torch.arange(-margin, piece + margin, device=latents.device)
         # The last piece begins early enough to end at the cut: where pieces overlap, both are as good.
         starts = [min(number * piece, frames - piece) for number in range(count)]
@@ -68,7 +68,7 @@ def windowed_field(field: ConditionedField, window: int, margin: int, after: int
         frames = latents.shape[-1]
         if frames <= window:
             return field(latents, time, condition.followed_by(after) if after else condition)
-        pieces = list(cut_line(frames, window, margin, _turned(time)))
+        pieces = list(cut_line(frames, window, margin, turned(float(time.flatten()[0]))))
         windows = [latents[..., begin : begin + window] for _, _, begin in pieces]
         left = [float(after + frames - begin - window) for _, _, begin in pieces]
         made = _asked(field, windows, time, condition, left)
@@ -78,18 +78,36 @@ def windowed_field(field: ConditionedField, window: int, margin: int, after: int
     return windowed
 
 
-def cut_line(frames: int, window: int, margin: int, turned: float) -> Iterator[tuple[int, int, int]]:
+def line_margin(window: int) -> int:
+    """Latent frames of either neighbour that a piece of a line hears, of a window's."""
+    return window // 4
+
+
+def cuts_at(frames: int, window: int, time: float) -> list[int]:
+    """The frames at which pieces of a line meet at a time; none of a line that one window holds.
+
+    Args:
+        frames: of the line.
+        window: frames that the network sees.
+        time: 0 noise, 1 data.
+    """
+    if frames <= window:
+        return []
+    return [end for _, end, _ in cut_line(frames, window, line_margin(window), turned(time))][:-1]
+
+
+def cut_line(frames: int, window: int, margin: int, place: float) -> Iterator[tuple[int, int, int]]:
     """Pieces of a line: first frame, frame behind the last, first frame of the window around it.
 
     Args:
         frames: of the line, more than a window.
         window: frames of each window.
         margin: frames of either neighbour, but at the line's ends.
-        turned: where the first cut lies, 0 to 1 of the longest piece.
+        place: where the first cut lies, 0 to 1 of the longest piece.
     """
     longest = window - 2 * margin
     # The first window begins with the line, so its piece may be longer by a margin, and is never shorter than one.
-    end = margin + max(1, round(longest * turned))
+    end = margin + max(1, round(longest * place))
     start = 0
     while start < frames:
         end = frames if end >= frames - margin else end
@@ -97,8 +115,9 @@ def cut_line(frames: int, window: int, margin: int, turned: float) -> Iterator[t
         start, end = end, end + longest
 
 
-def _turned(time: Tensor) -> float:
-    turn = float(time.flatten()[0]) * TURNS
+def turned(time: float) -> float:
+    """Where cuts lie at a time, 0 to 1."""
+    turn = time * TURNS
     return turn - math.floor(turn)
 
 

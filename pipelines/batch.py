@@ -125,7 +125,7 @@ def made(plan: Plan, todo: Sequence[Job], pipeline: TextToAudioPipeline, plot: b
             began = time.perf_counter()
             waveforms = pipeline.batch(jobs, plan.settings)
             for row in range(len(jobs)):
-                output = clip_of(waveforms, jobs, row, plan.settings, pipeline.sample_rate)
+                output = clip_of(waveforms, jobs, row, plan.settings, pipeline.autoencoder.mel)
                 # What a kill left of this clip, a picture or a page, is written over.
                 name = plan.audio(jobs[row]).stem
                 yield from (clip.audio for clip in write_clips(output, pipeline, plan.folder, plan.kind, plot, name))

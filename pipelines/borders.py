@@ -14,6 +14,30 @@ BORDER_FRAMES = 4
 AUDIBLE_NATS = 6.0
 
 
+def cut_scores(log_mel: Tensor, cuts: Sequence[int]) -> list[float]:
+    """How much single frames change at each audible cut, over the 95th percentile of such changes elsewhere.
+
+    Of a cut, the change across it counts, and the one before and the one behind it. One place in twenty exceeds a 95th
+    percentile, and one of three changes oftener, by chance.
+
+    Args:
+        log_mel: `(n_mels, frames)`.
+        cuts: first frames behind each; those at the ends, and those in silence, are left out.
+    """
+    # Number n leads from frame n to the next.
+    changes = log_mel.diff(dim=-1).abs().mean(dim=0)
+    loud = log_mel.amax(dim=0) > log_mel.max() - AUDIBLE_NATS
+    audible = loud[1:] | loud[:-1]
+    inside = [at for at in cuts if 2 <= at < len(changes)]
+    usual = audible.clone()
+    for at in inside:
+        usual[at - 2 : at + 1] = False
+    if not bool(usual.any()):
+        return []
+    level = max(float(np.percentile(changes[usual].numpy(), PERCENTILE)), 1e-9)
+    return [float(changes[at - 2 : at + 1].max()) / level for at in inside if bool(audible[at - 1])]
+
+
 def border_scores(log_mel: Tensor, borders: Sequence[int]) -> Iterator[float]:
     """The largest change around the worst audible border, over the 95th percentile of the same around other places.
 

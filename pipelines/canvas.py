@@ -30,6 +30,7 @@ from pipelines.borders import BORDER_FRAMES
 from pipelines.broken_ends import breaks_in
 from pipelines.editing import Edit
 from pipelines.encoding import encoded
+from pipelines.guarding import Zone, zones_of
 
 # Where a source breaks off: how many of its latent frames are let go, from which time of the solver on; and how many
 # behind its end begin as its last moments, back and forth. Ahead of one that breaks in there are fewer: something is to
@@ -49,12 +50,15 @@ class Canvas:
         toward: the same of the sound that a morph leads to, if any.
         kept: `(1, latent_frames)`, until which time they are held: 1 where they come out as they went in.
         start_time: where the solver starts.
+        zones: samples that are not the source's reconstruction, where some are; nothing where none is kept, or nobody
+            knows how far the networks reach.
     """
 
     latents: Tensor
     toward: Tensor | None
     kept: Tensor
     start_time: float
+    zones: tuple[Zone, ...] = ()
 
     def rows(self, places: Sequence[float]) -> tuple[Tensor, Tensor | None, float]:
         """Latents of clips that lie so far on the way of a morph, which frames are kept (None where none are), when."""
@@ -66,13 +70,19 @@ class Canvas:
 
 
 @torch.inference_mode()
-def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: LatentDiffusion) -> Canvas | None:
+def open_canvas(
+    settings: Mapping[str, Any],
+    autoencoder: MelVAE,
+    diffusion: LatentDiffusion,
+    vocoder: Any = None,  # noqa: ANN401
+) -> Canvas | None:
     """Encode the source of settled settings and lay it where it belongs; None where there is none.
 
     Args:
         settings: of `pipelines.settling.settle`.
         autoencoder: encodes.
         diffusion: says how many latent frames a length has.
+        vocoder: may say how far it hears.
 
     Raises:
         ValueError: an unreadable file, or one too short for the mel.
@@ -110,7 +120,9 @@ def open_canvas(settings: Mapping[str, Any], autoencoder: MelVAE, diffusion: Lat
         for start, end in edit.mask:
             kept[:, math.floor(start * spec.latent_rate) : math.ceil(end * spec.latent_rate)] = 0.0
         ease_sides(kept[0])
-    return Canvas(latents, toward, kept, edit.start_time)
+    reach = seam_reach(edit, autoencoder, diffusion, vocoder)
+    zones = () if reach is None else made_zones(edit, settings["seconds"], reach, autoencoder.mel.sample_rate)
+    return Canvas(latents, toward, kept, edit.start_time, zones)
 
 
 def seam_reach(edit: Edit, autoencoder: MelVAE, diffusion: LatentDiffusion, vocoder: Any) -> float | None:  # noqa: ANN401
@@ -134,6 +146,19 @@ def seam_reach(edit: Edit, autoencoder: MelVAE, diffusion: LatentDiffusion, voco
         heard = autoencoder.encoder_reach() + autoencoder.mel.n_fft // autoencoder.mel.hop_length
         frames += max(EDGE_FRAMES * unit, heard)
     return float(frames / autoencoder.mel.frame_rate)
+
+
+def made_zones(edit: Edit, seconds: float, reach: float, sample_rate: int) -> tuple[Zone, ...]:
+    """Samples that are not the source's reconstruction.
+
+    Args:
+        edit: with a mask, or with seconds to add.
+        seconds: length of the clip.
+        reach: of `seam_reach`.
+        sample_rate: in Hz.
+    """
+    made = [(math.floor(start * sample_rate), math.ceil(end * sample_rate)) for start, end in edit.made(seconds)]
+    return zones_of(made, math.ceil(reach * sample_rate), round(seconds * sample_rate))
 
 
 def ease_sides(kept: Tensor) -> None:

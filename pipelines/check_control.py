@@ -7,9 +7,10 @@
     before       nor where what --extend_before made leads over to a recording that breaks in
     goes_on      what --extend_after makes is as loud as what was there, within 12 dB over 0.3 s, at once and 0.5 s on
     morph        no step of --morph is longer than three times the median step
-    loop         the seam of --loop is no rougher than the 95th percentile of the clip's own changes
-    long         around multiples of a window a long clip changes no more than around 95 % of its other places
-    stream       where the stretches of --stream meet, neither
+    loop         the seam of --loop, at the end of the file and wherever its circle closes, is no rougher than the 95th
+                 percentile of the clip's own changes from frame to frame
+    long         nor are the borders of a long clip's windows, where they lay when it was all but done; one a border
+    stream       around where the stretches of --stream meet a clip changes no more than around 95 % of its other places
     loudness     clips are within 1 dB of what --loudness asks for
     brightness   and within half an octave of --brightness, asked for half and for twice what a prompt makes by itself
 
@@ -36,7 +37,8 @@ from audio.files import read_audio, write_audio
 from audio.measures import brightness_hz, loudness_db
 from audio.mel import LogMelSpectrogram
 from evaluation.page import save_json
-from pipelines.borders import border_scores
+from latent_diffusion.windows import cuts_at
+from pipelines.borders import border_scores, cut_scores
 from pipelines.canvas import EDGE_FRAMES, seam_reach
 from pipelines.clips import check_writable
 from pipelines.control_promises import LIMITS, STRENGTHS, Property, decibels, show
@@ -44,7 +46,7 @@ from pipelines.editing import Edit
 from pipelines.live import live_job, live_output, stretches
 from pipelines.looping import seam_score
 from pipelines.progress import bar
-from pipelines.request import Request
+from pipelines.request import Request, jobs_of
 from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import answer, run_command, say
 
@@ -57,6 +59,8 @@ LEVEL_SECONDS, LEVEL_AT = 0.3, (0.0, 0.5)
 ASKED_LOUDNESS = -24.0
 ASKED_BRIGHTNESS = (0.5, 2.0)
 REPORT_BYTES = 2**20
+# Windows are cut elsewhere at every time; what the last so many times leave is heard.
+LAST_TIMES = 2
 
 
 def check_control(
@@ -194,10 +198,8 @@ class ControlCheck:
             filled = self.log_mel(self.made(edit=edit)[0])
             first, last = int(MASK[0] * frames) - reach, int(MASK[1] * frames) + reach
             sides = [part for part in (slice(0, max(0, first)), slice(last, frames)) if whole[:, part].shape[-1]]
-            # A new sound that is louder than the source lowers the level of the whole clip, which is no change of it.
-            level = torch.cat([(filled - whole)[:, part] for part in sides], dim=1).median() if sides else 0.0
             if sides:
-                yield max(self.distance(whole[:, part] + level, filled[:, part]) for part in sides)
+                yield max(self.distance(whole[:, part], filled[:, part]) for part in sides)
 
     def extensions(self, sources: Iterable[Clip]) -> Iterator[tuple[list[float], float]]:
         """Change where a source breaks off and what is made begins; most decibels from what was there."""
@@ -245,14 +247,22 @@ class ControlCheck:
     def loops(self, prompts: Iterable[str]) -> Iterator[float]:
         """Scores of seams."""
         for prompt in prompts:
-            yield seam_score(self.made(prompt, loop=True, seconds=LOOP_SECONDS)[0], self.mel)
+            made = self.pipeline(
+                prompt, seed=self.seed, solver_steps=self.solver_steps, loop=True, seconds=LOOP_SECONDS
+            )
+            yield seam_score(made.waveforms[0], self.mel, made.origins[0])
 
     def long(self, prompts: Iterable[str]) -> Iterator[float]:
-        """Change at multiples of a window over that of the clip."""
-        window = self.pipeline.diffusion.window_frames * self.pipeline.diffusion.spec.frames_per_latent
+        """Change at each border of the last windows over that of the clip."""
+        pipeline, stage = self.pipeline, self.pipeline.diffusion
         for prompt in prompts:
-            log_mel = self.log_mel(self.made(prompt, seconds=LONG_SECONDS)[0])
-            yield from border_scores(log_mel, range(window, log_mel.shape[-1], window))
+            request = Request((prompt,), LONG_SECONDS, seed=self.seed, solver_steps=self.solver_steps)
+            settings = pipeline.settle(request)
+            jobs, times = jobs_of(request, settings), list[float]()
+            latents = pipeline.latents(jobs, settings, watch=lambda time, *_, seen=times: seen.append(time))
+            frames, unit = latents.shape[-1], stage.spec.frames_per_latent
+            cuts = {cut * unit for time in times[-LAST_TIMES:] for cut in cuts_at(frames, stage.window_frames, time)}
+            yield from cut_scores(self.log_mel(pipeline.sound(latents, settings, jobs)[0]), sorted(cuts))
 
     def streams(self, prompts: Iterable[str]) -> Iterator[float]:
         """Change where stretches meet over that of the clip; each of a seed of its own.

@@ -41,7 +41,7 @@ class WrittenClip:
         brightness: spectral centroid, in Hz.
         guarded: its peak was lowered to avoid clipping.
         tuned: by how many semitones it was moved to be in tune; 0 where it was left alone.
-        seam: of a loop, how rough its seam is (`pipelines.looping.seam_score`).
+        seam: of a loop, how rough its seam is, on its circle or at its end (`pipelines.looping.seam_score`).
         coherence: of two channels, how alike they are in three bands (`pipelines.stereo.band_coherence`).
     """
 
@@ -103,7 +103,7 @@ def write_clips(
             brightness=round(brightness_hz(waveform, output.sample_rate), 1),
             guarded=output.guarded[row],
             tuned=round(output.tuned[row], 2),
-            seam=seam_score(mono_of(made), pipeline.autoencoder.mel) if output.settings["loop"] else None,
+            seam=seam_score(mono_of(made), pipeline.autoencoder.mel, output.origins[row]) if output.origins else None,
             coherence=tuple(band_coherence(made, output.sample_rate)) if made.ndim == 2 else None,
         )
         page = {**_page(facts, index, output, pipeline), "batch": batch_of(output, output.rows[row], BATCH_CLIPS)}

@@ -8,7 +8,7 @@ from torch import Tensor
 from audio.windows import filled, in_turn
 from autoencoder.model import MelVAE
 from autoencoder.streaming import streaming_decoder
-from pipelines.looping import around, begun_smoothly, decode_loop_mel
+from pipelines.looping import around, decode_loop_mel
 from pipelines.streaming import StreamingDecoder
 from vocoder.base import Vocoder
 
@@ -46,9 +46,11 @@ def decoded(
 
 
 @torch.inference_mode()
-def decoded_mels(autoencoder: MelVAE, latents: Tensor) -> Tensor:
+def decoded_mels(autoencoder: MelVAE, latents: Tensor, loop: bool = False) -> Tensor:
     """Log-mels `(clips, n_mels, frames)` of raw latents, nothing below the floor, float32, on the CPU."""
     floor = autoencoder.mel.log_mel_floor
+    if loop:
+        return decode_loop_mel(autoencoder, latents).float().clamp(min=floor).cpu()
     if latents.shape[-1] <= LATENTS_TOGETHER:
         return autoencoder.decode(latents).float().clamp(min=floor).cpu()
     frames = latents.shape[-1] * autoencoder.config.frames_per_latent
@@ -79,11 +81,10 @@ def decode_loop(
     vocode: Callable[[Tensor], Tensor],
     precision: torch.dtype,
 ) -> Tensor:
-    """The same of loops, each begun where it changes least; `vocoder` says how far it hears."""
+    """The same of loops; `vocoder` says how far it hears."""
     with torch.autocast(latents.device.type, precision, enabled=precision != torch.float32):
         log_mel = decode_loop_mel(autoencoder, latents)
-    made = around(log_mel.float(), vocoder, vocode, autoencoder.mel.hop_length)
-    return torch.stack([begun_smoothly(one.cpu(), autoencoder.mel) for one in made])
+    return around(log_mel.float(), vocoder, vocode, autoencoder.mel.hop_length)
 
 
 def decode_long(latents: Tensor, autoencoder: MelVAE, vocoder: Vocoder) -> Tensor:

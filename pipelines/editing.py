@@ -107,6 +107,12 @@ class Edit:
         longest = own if self.toward is None else max(own, known_seconds(self.toward, self.option))
         return self.extend_before + longest + self.extend_after
 
+    def made(self, seconds: float) -> list[tuple[float, float]]:
+        """Seconds that are made anew of a clip of `seconds`, first and last of each stretch; none of a variation."""
+        before = [(0.0, self.extend_before)] if self.extend_before else []
+        after = [(seconds - self.extend_after, seconds)] if self.extend_after else []
+        return [*self.mask, *before, *after]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, with the hash of the file."""
         return {

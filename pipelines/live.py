@@ -30,10 +30,11 @@ from pipelines.checking import check_before
 from pipelines.clips import origin
 from pipelines.conditions import conditions_of
 from pipelines.decoding import decoded_parts
+from pipelines.guarding import PEAK_LIMIT
 from pipelines.provenance import as_comment, job_page
 from pipelines.request import AudioOutput, Job, Request, jobs_of
 from pipelines.settling import sampler_of
-from pipelines.shaping import FADE_SECONDS, PEAK_LIMIT, named_generator
+from pipelines.shaping import FADE_SECONDS, named_generator
 from pipelines.text_to_audio import TextToAudioPipeline
 from pipelines.tuning import told_vocoder
 from pipelines.words import request_of

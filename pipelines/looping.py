@@ -1,7 +1,7 @@
 """Seamless loops: time is a circle, in the transformer, in the autoencoder and in the vocoder.
 
 The transformer sees a margin of the end before the beginning and of the beginning after the end
-(`latent_diffusion.sampling.looped_field`); the decoders, which hear only so far, are given what lies beyond each end by
+(`latent_diffusion.windows.looped_field`); the decoders, which hear only so far, are given what lies beyond each end by
 going round. So the last sample leads into the first as any sample leads into the next.
 
 A circle begins nowhere, so the clip may begin anywhere on it: it does where the sound changes least.
@@ -11,11 +11,10 @@ number of both.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from audio.mel import LogMelSpectrogram, MelConfig
@@ -87,47 +86,65 @@ def around(log_mel: Tensor, vocoder: Vocoder, decode: Callable[[Tensor], Tensor]
     return waveform[:, margin * hop_length : (margin + log_mel.shape[-1]) * hop_length]
 
 
-def _reach(mel: MelConfig) -> int:
-    """Frames to either side of a place that hear it, and one."""
-    return -(-mel.n_fft // mel.hop_length // 2) + 1
-
-
-def begun_smoothly(waveform: Tensor, mel: MelConfig) -> Tensor:
-    """A loop that begins where its log-mel changes least, so that a player that stumbles there is heard least.
+def circle_changes(waveform: Tensor, mel: MelConfig) -> Tensor:
+    """How much the log-mel of a loop changes from frame to frame: `(frames,)`, number n from frame n - 1 to frame n.
 
     Args:
         waveform: of a loop, a whole number of frames, `(samples,)`.
         mel: of the measurement.
     """
-    frames, reach = waveform.shape[-1] // mel.hop_length, _reach(mel)
-    turns = 1 + 2 * -(-2 * reach // frames)
+    frames = waveform.shape[-1] // mel.hop_length
+    turns = 1 + 2 * -(-2 * _reach(mel) // frames)
     log_mel = LogMelSpectrogram(mel)(waveform.float().repeat(turns)[None])[0]
-    # Change n leads from frame n to the next; those of the middle turn hear no cut.
-    change = log_mel.diff(dim=-1).abs().mean(dim=0).unfold(0, 2 * reach, 1).amax(dim=1)
+    # Those of the middle turn hear no cut.
     first = turns // 2 * frames
-    quietest = int(change[first - reach : first - reach + frames].argmin())
-    return waveform.roll(-quietest * mel.hop_length, dims=-1)
+    changes: Tensor = log_mel[:, first - 1 : first + frames].diff(dim=-1).abs().mean(dim=0)
+    return changes
 
 
-def seam_score(waveform: Tensor, mel: MelConfig) -> float:
-    """How rough the seam of a loop is; below 1, it is nothing special.
-
-    The largest change of the log-mel from frame to frame around where the end meets the beginning, over the 95th
-    percentile of the same around other places: as many frames are looked at in both.
+def smooth_starts(waveforms: Tensor, mel: MelConfig, together: bool = False) -> list[int]:
+    """The frame at which each loop changes least, so that a player that stumbles there is heard least.
 
     Args:
-        waveform: `(samples,)`.
+        waveforms: of loops, a whole number of frames, `(clips, samples)`.
         mel: of the measurement.
+        together: one frame for all of them, where the worst of them changes least.
     """
-    twice = LogMelSpectrogram(mel)(torch.cat([waveform, waveform])[None])[0]
-    change = twice.diff(dim=-1).abs().mean(dim=0).numpy()
-    middle = twice.shape[-1] // 2
     reach = _reach(mel)
-    seam = float(change[max(0, middle - reach) : middle + reach].max())
-    # Away from the seam, and from the two ends, which are cut.
-    stretches = [change[reach : middle - reach], change[middle + reach : -reach]]
-    usual = [
-        sliding_window_view(part, 2 * reach).max(axis=-1) if part.size >= 2 * reach else part[:0] for part in stretches
-    ]
-    elsewhere = np.concatenate(usual)
-    return seam / max(float(np.percentile(elsewhere, PERCENTILE)), 1e-9) if elsewhere.size else 0.0
+    around = [circular(circle_changes(one, mel), reach)[1:].unfold(0, 2 * reach, 1).amax(dim=1) for one in waveforms]
+    if together:
+        return [int(torch.stack(around).amax(dim=0).argmin())] * len(around)
+    return [int(changes.argmin()) for changes in around]
+
+
+def begun_at(waveforms: Tensor, starts: Sequence[int], mel: MelConfig) -> Tensor:
+    """Loops `(clips, samples)`, each begun at its frame of `starts`."""
+    hop = mel.hop_length
+    return torch.stack([one.roll(-start * hop, dims=-1) for one, start in zip(waveforms, starts, strict=True)])
+
+
+def seam_score(waveform: Tensor, mel: MelConfig, origin: int = 0) -> float:
+    """How rough the seam of a loop is; up to 1, it is nothing special.
+
+    The largest change of the log-mel from frame to frame where the circle closes, over the 95th percentile of such
+    changes elsewhere. It closes in two places: where the first latent frame follows the last, and where the file does;
+    the worse of them counts. Of a place, the change across it counts, and the one before and the one behind it, for a
+    click on it is in both frames alike.
+
+    Args:
+        waveform: of a loop, `(samples,)`.
+        mel: of the measurement.
+        origin: sample at which the first latent frame begins.
+    """
+    changes = circle_changes(waveform, mel)
+    near = torch.zeros(len(changes), dtype=torch.bool)
+    for place in (0, round(origin / mel.hop_length)):
+        near[torch.arange(place - 1, place + 2) % len(near)] = True
+    if bool(near.all()):
+        return 0.0
+    return float(changes[near].max()) / max(float(np.percentile(changes[~near].numpy(), PERCENTILE)), 1e-9)
+
+
+def _reach(mel: MelConfig) -> int:
+    """Frames to either side of a place that hear it, and one."""
+    return -(-mel.n_fft // mel.hop_length // 2) + 1

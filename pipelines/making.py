@@ -83,7 +83,8 @@ def placed(
     """The steps of a morph, where the sound goes evenly from one to the next; arguments as in `outputs`."""
 
     def log_mels(some: Sequence[Job]) -> torch.Tensor:
-        return decoded_mels(pipeline.autoencoder, pipeline.latents(some, settings, on_step, canvas))
+        latents = pipeline.latents(some, settings, on_step, canvas)
+        return decoded_mels(pipeline.autoencoder, latents, settings["loop"])
 
     return evened(jobs, log_mels, BATCH_CLIPS, lambda count: tell("placing the steps", steps_of(count, settings)))
 
@@ -104,6 +105,7 @@ def joined(parts: Sequence[AudioOutput]) -> AudioOutput:
         indices=tuple(index for part in parts for index in part.indices),
         guarded=tuple(guarded for part in parts for guarded in part.guarded),
         tuned=tuple(tuned for part in parts for tuned in part.tuned),
+        origins=tuple(origin for part in parts for origin in part.origins),
         jobs=tuple(jobs),
         rows=tuple(rows),
     )
@@ -126,4 +128,4 @@ def _output(
         scores = [score for batch in batches for score in evidence(pipeline.diffusion, *batch, settings, on_step)]
         rows = best_rows(jobs, scores, num_clips)
     waveforms = decoded_rows(latents, rows, lambda number: pipeline.sound(latents[number], settings, parts[number]))
-    return output_of(waveforms, jobs, rows, settings, pipeline.sample_rate)
+    return output_of(waveforms, jobs, rows, settings, pipeline.autoencoder.mel, canvas)

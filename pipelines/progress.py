@@ -47,9 +47,7 @@ def announce(pipeline: TextToAudioPipeline, request: Request, settings: dict[str
     if request.edit is not None:
         reach = seam_reach(request.edit, pipeline.autoencoder, pipeline.diffusion, pipeline.vocoder)
         if reach is not None:
-            say(
-                f"further than {reach:.2f} s from what is made anew the source stays as at --strength 0, but for a gain"
-            )
+            say(f"further than {reach:.2f} s from what is made anew the source stays as at --strength 0")
 
 
 def told_steps(settings: dict[str, Any]) -> str:

@@ -37,6 +37,7 @@ NEUTRAL: dict[str, Any] = {
     "loop": False,
     "morph_clips": 0,
     "loudest": 0.0,
+    "loop_start": None,
     "to_seed": None,
     "stereo": 0.0,
     "best_of": 1,

@@ -131,6 +131,7 @@ class AudioOutput:
         tuned: per clip, by how many semitones it was moved to be in tune.
         jobs: per clip that was computed, what was asked for.
         rows: per clip, which of the jobs it is.
+        origins: per loop, the sample at which the circle closes that it was made on.
     """
 
     waveforms: Tensor
@@ -143,6 +144,7 @@ class AudioOutput:
     tuned: tuple[float, ...] = field(default=())
     jobs: tuple[Job, ...] = field(default=())
     rows: tuple[int, ...] = ()
+    origins: tuple[int, ...] = ()
 
 
 def asked_numbers(settings: Mapping[str, Any]) -> dict[str, float]:

@@ -11,12 +11,15 @@ from torch import Tensor
 
 from audio.intonation import tune
 from audio.measures import loudness_db
+from audio.mel import MelConfig
 from audio.tilting import tilt_toward, tilted
+from pipelines.canvas import Canvas
+from pipelines.guarding import PEAK_LIMIT, Zone, lowered
+from pipelines.looping import begun_at, smooth_starts
 from pipelines.request import AudioOutput, Job
 from pipelines.stereo import mono_of, widen
 from pipelines.tuning import note_of
 
-PEAK_LIMIT = 0.99
 FADE_SECONDS = 0.01
 # More would lift what hiss a clip has.
 MOST_LIFT_DB = 30.0
@@ -60,6 +63,7 @@ def finish(
     stereo: float = 0.0,
     asked: Sequence[Mapping[str, float]] = (),
     least_peak: float | None = None,
+    zones: Sequence[Zone] = (),
 ) -> Finished:
     """Give the clips the note, brightness, width and level that were asked for, guard the peak and end in a short fade.
 
@@ -72,6 +76,8 @@ def finish(
             where it is not as it came.
         least_peak: the clips are steps of one way, and are guarded alike, by the loudest of them or by this where it is
             louder; each by its own peak where None.
+        zones: where clips are not what they keep of a recording: they are lowered there alone, unless what is kept is
+            too loud itself; as a whole where there are none.
     """
     tuned = [0.0] * len(waveforms)
     for row, (waveform, numbers) in enumerate(zip(waveforms, asked, strict=bool(asked))):
@@ -89,9 +95,12 @@ def finish(
     loudest = max(float(peaks.max()), least_peak or 0.0)
     if least_peak is not None:
         peaks = torch.full_like(peaks, loudest)
-    guarded = tuple((peaks.flatten() > PEAK_LIMIT).tolist())
     # In place: of a clip of minutes there is no second copy.
-    waveforms *= torch.where(peaks > PEAK_LIMIT, PEAK_LIMIT / peaks.clamp(min=1e-9), 1.0)
+    if zones:
+        guarded = lowered(waveforms, zones)
+    else:
+        guarded = tuple((peaks.flatten() > PEAK_LIMIT).tolist())
+        waveforms *= torch.where(peaks > PEAK_LIMIT, PEAK_LIMIT / peaks.clamp(min=1e-9), 1.0)
     if not fade_out:
         return Finished(waveforms, guarded, tuple(tuned), loudest)
     length = min(round(FADE_SECONDS * sample_rate), waveforms.shape[-1])
@@ -144,7 +153,12 @@ def asked_of(settings: Mapping[str, Any], jobs: Sequence[Job]) -> list[Mapping[s
 
 
 def clip_of(
-    waveforms: Tensor, jobs: Sequence[Job], row: int, settings: Mapping[str, Any], sample_rate: int
+    waveforms: Tensor,
+    jobs: Sequence[Job],
+    row: int,
+    settings: Mapping[str, Any],
+    mel: MelConfig,
+    canvas: Canvas | None = None,
 ) -> AudioOutput:
     """One clip of a batch, finished, which still knows the others.
 
@@ -153,14 +167,20 @@ def clip_of(
         jobs: of the batch.
         row: of the clip.
         settings: of all of them.
-        sample_rate: in Hz.
+        mel: of the model.
+        canvas: that they were laid on, where they start from a sound.
     """
     own = {**settings, "seconds": jobs[row].seconds, "label": jobs[row].label}
-    return output_of(waveforms[row : row + 1], jobs, [row], own, sample_rate)
+    return output_of(waveforms[row : row + 1], jobs, [row], own, mel, canvas)
 
 
 def output_of(
-    waveforms: Tensor, jobs: Sequence[Job], rows: Sequence[int], settings: Mapping[str, Any], sample_rate: int
+    waveforms: Tensor,
+    jobs: Sequence[Job],
+    rows: Sequence[int],
+    settings: Mapping[str, Any],
+    mel: MelConfig,
+    canvas: Canvas | None = None,
 ) -> AudioOutput:
     """Some of the clips that were made, finished.
 
@@ -169,20 +189,24 @@ def output_of(
         jobs: all that were made.
         rows: which of them these are.
         settings: of all of them.
-        sample_rate: in Hz.
+        mel: of the model.
+        canvas: that they were laid on, where they start from a sound.
     """
-    samples = round(settings["seconds"] * sample_rate)
+    samples = round(settings["seconds"] * mel.sample_rate)
     # What comes out of inference mode cannot be changed outside it. A long clip does not, and there is no second of it.
     own = waveforms[:, :samples]
     asked = asked_of(settings, [jobs[row] for row in rows])
     own = own.clone() if own.is_inference() else own
-    # Of a morph made again, one clip alone, the page tells how loud the others were.
+    # Of a morph made again, one clip alone, the page tells how loud the others were, and where all of them begin.
     least = float(settings.get("loudest", 0.0)) if settings["morph_clips"] else None
-    made = finish(own, sample_rate, not settings["loop"], settings["stereo"], asked, least)
-    together = {} if least is None else {"loudest": made.loudest}
+    starts = loop_starts(own, settings, mel) if settings["loop"] else []
+    own = begun_at(own, starts, mel) if starts else own
+    zones = canvas.zones if canvas else ()
+    made = finish(own, mel.sample_rate, not settings["loop"], settings["stereo"], asked, least, zones)
+    together = {} if least is None else {"loudest": made.loudest, **({"loop_start": starts[0]} if starts else {})}
     return AudioOutput(
         waveforms=made.waveforms,
-        sample_rate=sample_rate,
+        sample_rate=mel.sample_rate,
         prompts=tuple(jobs[row].prompt for row in rows),
         indices=tuple(jobs[row].index for row in rows),
         seed=settings["seed"],
@@ -191,4 +215,13 @@ def output_of(
         tuned=made.tuned,
         jobs=tuple(jobs),
         rows=tuple(rows),
+        origins=tuple(-start * mel.hop_length % samples for start in starts),
     )
+
+
+def loop_starts(waveforms: Tensor, settings: Mapping[str, Any], mel: MelConfig) -> list[int]:
+    """The frame at which each loop `(clips, samples)` is to begin; the steps of a morph all at the same."""
+    known = settings.get("loop_start")
+    if known is not None:
+        return [int(known)] * len(waveforms)
+    return smooth_starts(waveforms, mel, together=bool(settings["morph_clips"]))

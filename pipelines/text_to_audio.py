@@ -175,11 +175,13 @@ class TextToAudioPipeline:
 
     def canvas(self, settings: dict[str, Any]) -> Canvas | None:
         """What settled settings start from; see `pipelines.canvas.open_canvas`."""
-        return open_canvas(settings, self.autoencoder, self.diffusion)
+        return open_canvas(settings, self.autoencoder, self.diffusion, self.vocoder)
 
     def one_of(self, jobs: Sequence[Job], row: int, settings: dict[str, Any]) -> AudioOutput:
         """Compute a batch, and give one clip of it; arguments as in `batch`."""
-        return clip_of(self.batch(jobs, settings, None, self.canvas(settings)), jobs, row, settings, self.sample_rate)
+        canvas = self.canvas(settings)
+        waveforms = self.batch(jobs, settings, None, canvas)
+        return clip_of(waveforms, jobs, row, settings, self.autoencoder.mel, canvas)
 
     def run_jobs(
         self, jobs: Sequence[Job], request: Request, on_step: Callable[[int, int], None] | None = None

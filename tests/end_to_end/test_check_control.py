@@ -8,7 +8,7 @@ import torch
 
 from audio.files import read_audio, write_audio
 from pipelines import check_control
-from pipelines.borders import border_scores
+from pipelines.borders import border_scores, cut_scores
 from pipelines.check_control import main, pairs
 from pipelines.control_promises import LIMITS, Property, decibels
 from pipelines.live import live_output
@@ -37,7 +37,8 @@ def test_every_promise_is_measured_on_the_bundled_model(folder, tmp_path, capsys
     assert set(page) - {"stages", "data"} == set(LIMITS)
     for name in LIMITS:
         assert name in printed.err
-        assert len(page[name]["values"]) <= 5
+        # Of a long clip, each border of its windows.
+        assert len(page[name]["values"]) <= (5 if name != "long" else 24)
     assert page["strength"]["values"][0] == 0.0
     assert page["strength"]["within"] == 1.0
     assert max(page["kept"]["values"]) < page["kept"]["limit"] == 0.05
@@ -83,6 +84,21 @@ def test_a_border_that_jumps_is_told_from_one_that_does_not() -> None:
     # A border in silence is not heard.
     log_mel[:, 150:250] -= 50.0
     assert list(border_scores(log_mel, [200])) == []
+
+
+def test_a_cut_that_jumps_is_told_from_ones_that_do_not() -> None:
+    log_mel = torch.randn(20, 400, generator=torch.Generator().manual_seed(0)).cumsum(dim=1) * 0.1
+    plain = cut_scores(log_mel, [100, 200, 300])
+    assert max(plain) < 1.2
+    log_mel[:, 200:] += 3.0 * float(log_mel.diff(dim=-1).abs().mean())
+    rough = cut_scores(log_mel, [100, 200, 300])
+    assert rough[1] > 2.0
+    assert (rough[0], rough[2]) == pytest.approx((plain[0], plain[2]), rel=0.05)
+    # A frame beside it, it is heard as well: decoders spread what latents do.
+    assert cut_scores(log_mel, [201])[0] > 2.0
+    assert cut_scores(log_mel, [0, 1, 399, 500]) == []
+    log_mel[:, 150:250] -= 50.0
+    assert len(cut_scores(log_mel, [100, 200, 300])) == 2
 
 
 def test_shares_are_those_of_the_values_within_their_limit() -> None:

@@ -9,7 +9,9 @@ import torch
 
 from audio.files import read_audio, write_audio
 from audio.mel import LogMelSpectrogram
-from pipelines import TextToAudioPipeline, decoding, encoding
+from latent_diffusion import model, windows
+from pipelines import TextToAudioPipeline, check_control, decoding, encoding
+from pipelines.check_control import ControlCheck
 from pipelines.decoding import decode_clip, decode_long
 from pipelines.editing import Edit
 from pipelines.encoding import encoded
@@ -38,7 +40,7 @@ def test_a_long_clip_decoded_in_pieces_is_the_clip_decoded_whole(pipeline) -> No
     assert float((pieces - whole).abs().max()) < 1e-3 * float(whole.abs().max())
     # Of a clip of minutes there is no second copy: it is finished where it lies.
     settings = pipeline.settle(Request(("a pad",), seconds=pieces.shape[1] / pipeline.sample_rate - 0.1))
-    finished = output_of(pieces, [Job("a pad", 0, settings["seconds"])], [0], settings, pipeline.sample_rate)
+    finished = output_of(pieces, [Job("a pad", 0, settings["seconds"])], [0], settings, pipeline.autoencoder.mel)
     assert finished.waveforms.data_ptr() == pieces.data_ptr()
 
 
@@ -78,17 +80,26 @@ def test_a_long_mel_in_pieces_is_the_mel_decoded_whole(pipeline, monkeypatch: py
 
 
 def test_a_held_sound_goes_on_beyond_the_length_of_training_without_a_jump(pipeline) -> None:
-    made = pipeline("a warm synth pad", seconds=12.0, seed=3, solver_steps=16)
-    assert made.waveforms.shape == (1, 12 * 44_100)
-    seconds = made.waveforms[0].reshape(12, -1).square().mean(dim=1).sqrt()
-    assert float(seconds[4:9].min()) > 0.1 * float(seconds[:4].max())
-    # At no multiple of a window does the spectrum change more than it does elsewhere.
-    log_mel = LogMelSpectrogram(pipeline.autoencoder.mel)(made.waveforms)[0]
-    change = log_mel.diff(dim=-1).abs().mean(dim=0).numpy()
-    window = pipeline.diffusion.window_frames * pipeline.diffusion.spec.frames_per_latent
-    borders = [change[at - 4 : at + 4].mean() for at in range(window, len(change) - 4, window)]
-    assert len(borders) >= 2
-    assert max(borders) < np.percentile(change[: 9 * 86], 95)
+    made = pipeline("a warm synth pad", seconds=9.0, seed=3, solver_steps=8)
+    assert made.waveforms.shape == (1, 9 * 44_100)
+    seconds = made.waveforms[0].reshape(9, -1).square().mean(dim=1).sqrt()
+    assert float(seconds[4:8].min()) > 0.1 * float(seconds[:4].max())
+
+
+def test_no_border_of_windows_is_heard_but_where_they_stand_still_and_hear_no_neighbours(pipeline, monkeypatch) -> None:
+    """At the cuts of the last steps, where sound is settled; of such places one in twenty is rougher by chance."""
+    monkeypatch.setattr(check_control, "LONG_SECONDS", 8.0)
+    check, prompts = ControlCheck(pipeline, 8, 3), ("a warm synth pad", "a string ensemble")
+    turning = list(check.long(prompts))
+    assert len(turning) >= 10
+    assert np.mean(np.array(turning) <= 1.0) >= 0.8, turning
+    assert max(turning) < 1.3, turning
+    # Cuts that stand still alone are not heard, as long as each window hears its neighbours.
+    monkeypatch.setattr(windows, "turned", lambda time: 0.5)
+    monkeypatch.setattr(model, "line_margin", lambda window: 0)
+    monkeypatch.setattr(windows, "line_margin", lambda window: 0)
+    frozen = list(check.long(prompts))
+    assert max(frozen) > 1.5 * max(turning), (frozen, turning)
 
 
 def test_what_is_kept_of_a_recording_stays_when_many_seconds_are_added(pipeline, sonic_pi_folder, tmp_path) -> None:
@@ -117,8 +128,11 @@ def test_a_long_clip_is_written_and_made_again(tmp_path, capsys) -> None:
 
 def test_a_long_loop_goes_round(pipeline) -> None:
     made = pipeline("a drawbar organ", loop=True, seconds=6.0, seed=1, num_clips=3, solver_steps=16)
-    # It begins where it changes least.
-    assert max(seam_score(loop, pipeline.autoencoder.mel) for loop in made.waveforms) <= 1.0
+    mel = pipeline.autoencoder.mel
+    seams = [seam_score(loop, mel, origin) for loop, origin in zip(made.waveforms, made.origins, strict=True)]
+    # Of any place on a circle one in twenty is beyond the 95th percentile.
+    assert float(np.median(seams)) <= 1.0, seams
+    assert max(seams) < 1.2, seams
 
 
 @pytest.mark.parametrize("shape", [{"seconds": 6.0}, {"seconds": 1.5, "loop": True}])

@@ -34,6 +34,7 @@ MODES = {
     "both sides": ["--init_audio", "KICK", "--extend_before", "0.2", "--extend_after", "0.2", "--stereo", "0.3"],
     "a stereo loop": ["--prompt", "an organ", "--loop", "true", "--seconds", "0.4", "--stereo", "0.8"],
     "morph of prompts": ["--morph", "a kick", "a bell", "--morph_clips", "3", "--seconds", "0.4"],
+    "a looped morph": ["--morph", "an organ", "a pad", "--morph_clips", "3", "--loop", "true", "--seconds", "0.4"],
     "morph of recordings": ["--morph", "KICK", "BELL", "--morph_clips", "3", "--strength", "0.4"],
     "beyond the window": ["--prompt", "an organ", "--seconds", "4.5"],
     "a long edit": ["--init_audio", "BELL", "--extend_after", "4", "--prompt", "a bell"],

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from latent_diffusion.conditioning import Condition
-from latent_diffusion.windows import cut_line, looped_field, windowed_field
+from latent_diffusion.windows import cut_line, cuts_at, line_margin, looped_field, windowed_field
 from tests.diffusion_doubles import condition, sampler, stage
 
 
@@ -79,6 +79,16 @@ def test_cuts_lie_elsewhere_at_every_step() -> None:
         windowed_field(looking, 20, 4)(counting, time[None], rows(1))
     # With cuts that stay where they are, 34 windows would be all there are.
     assert len(seen) > 3 * 34
+
+
+@pytest.mark.parametrize("frames", [16, 40, 97])
+def test_cuts_are_told_where_they_lie(frames) -> None:
+    def numbered(latents: torch.Tensor, time: torch.Tensor, condition: Condition) -> torch.Tensor:
+        return torch.arange(float(len(latents)))[:, None, None].expand_as(latents)
+
+    for time in torch.linspace(0.0, 1.0, 23):
+        made = windowed_field(numbered, 16, line_margin(16))(drawn(1, frames), time[None], rows(1))
+        assert (1 + made[0, 0].diff().nonzero()[:, 0]).tolist() == cuts_at(frames, 16, float(time))
 
 
 def test_a_stage_makes_more_frames_than_it_was_trained_on_and_holds_what_is_kept(mel) -> None:
