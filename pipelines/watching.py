@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio.files import write_aside, write_audio
-from evaluation.pictures import strip_figure
+from audio.files import write_audio
+from evaluation.pictures import save_small, strip_figure
 from pipelines.clips import WATCHED
 from pipelines.request import AudioOutput, Job
 from pipelines.text_to_audio import TextToAudioPipeline
@@ -81,8 +81,7 @@ def write_watch(watch: Watch, pipeline: TextToAudioPipeline, base: Path, title: 
     names = [f"t = {watch.times[number]:.2f}" for number in chosen]
     panels = [list(zip(names, log_mels.cpu().numpy(), strict=True)) for log_mels in rows]
     figure = strip_figure(panels, pipeline.autoencoder.mel, title, ("x_t", "guess of the data"))
-    with write_aside(picture) as aside:
-        figure.savefig(aside, format="png")
+    save_small(figure, picture)
     pause = torch.zeros(round(PAUSE_SECONDS * pipeline.sample_rate))
     latents = torch.stack([watch.guesses[number] for number in chosen])
     guesses = pipeline.sound(latents, {**watch.settings, "loop": False}, [watch.job] * len(chosen))
