@@ -75,8 +75,5 @@ def test_solvers_of_second_order_come_nearer_in_as_many_steps(pipeline) -> None:
     words = {"autoguidance": 1.0}
     reference = latents(pipeline, **words, solver_steps=MANY)
     off = {name: apart(latents(pipeline, **words, solver=name), reference) for name in ("euler", "midpoint", "heun")}
-    twice = apart(latents(pipeline, **words, solver_steps=2 * FEW), reference)
     for name in ("midpoint", "heun"):
         assert (off[name] < 0.7 * off["euler"]).all()
-        # They ask the network twice in a step, and are worth it.
-        assert (off[name] < twice).all()
