@@ -1,7 +1,8 @@
 """`python -m pipelines.check_classes`: does a kick sound like a kick?
 
 A small classifier learns families from real training clips alone. Its accuracy on real held-out clips says how far it
-can be trusted; its accuracy on clips generated for the same families, over that, says how far the model can be.
+can be trusted; its accuracy on clips generated for the same families, over that, says how far the model can be. With
+`best_of` it tells instead what the best of several tries gains.
 """
 
 import re
@@ -15,12 +16,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from audio.dataset import AudioFolder
+from audio.dataset import AudioFolder, Clip, Split
 from audio.files import resample
 from audio.phrasings import read_phrasings
 from evaluation.classifier import PICTURE, Classifier, picture, pictures_of_files, train_classifier
+from evaluation.pitch import load_pitch_estimator
 from pipelines.progress import bar
+from pipelines.ranking import check_best_of
+from pipelines.request import Request
 from pipelines.text_to_audio import TextToAudioPipeline
+from pipelines.tries import asked_clips, gains
 from training.command import answer, run_command, say
 
 FEWEST_FAMILIES = 10
@@ -35,33 +40,44 @@ def check_classes(
     seed: int = 0,
     phrasings: Path | None = None,
     taught: Path | None = None,
+    split: Split = "test",
+    solver_steps: int | None = None,
+    best_of: int = 1,
 ) -> None:
     """Compare how well a classifier of real clips recognises held-out real clips and generated ones.
 
     Args:
         model: folder of a bundle.
-        audio: folder with families and a test split, such as data/oneshots.
-        clips_per_family: clips generated for each family, from captions of its held-out clips.
+        audio: folder with families and held-out splits, such as data/oneshots.
+        clips_per_family: clips generated for each family, from captions of its held-out clips; with best_of captions,
+            each answered so many times.
         minimum_clips: families with fewer training clips are left out.
         seconds: length of the generated clips.
         seed: of classifier and clips.
         phrasings: YAML of prompts by family that take the place of captions, such as wordings kept out of training.
         taught: YAML of phrases that the model learnt beside captions (`data.phrasings`); their words are not new.
+        split: of the held-out clips: train, validation or test.
+        solver_steps: of the solver; from the bundle when left out.
+        best_of: above 1, measure what the best of so many tries gains over a try by itself, in classes and notes.
 
     Raises:
-        ValueError: fewer than ten families are large enough, a bad bundle, or a bad list of prompts.
+        ValueError: fewer than ten families are large enough, a bad bundle, a bad list of prompts, or a number of tries
+            out of range.
     """
+    check_best_of(Request(("tries",), best_of=best_of))
+    if best_of > 1 and phrasings:
+        raise ValueError("best_of and phrasings contradict each other: tries answer captions")
     said = read_phrasings(phrasings) if phrasings else {}
     pipeline = TextToAudioPipeline.from_pretrained(model)
     folder = AudioFolder.scan(audio)
-    families = usable_families(folder, minimum_clips)
-    prompts = prompts_of(families, folder, said)
+    families = usable_families(folder, minimum_clips, split)
+    prompts = prompts_of(families, folder, said, split)
     if said:
         known = read_phrasings(taught) if taught else {}
         where = "no training caption or phrase" if known else "no training caption"
         say(f"{unseen_share(said, folder, known):.0%} of these prompts hold a word that {where} has")
     train = [clip for clip in folder.split("train") if clip.family in families]
-    test = [clip for clip in folder.split("test") if clip.family in families]
+    test = [clip for clip in folder.split(split) if clip.family in families]
     say(f"{len(families)} families, {len(train)} training clips, {len(test)} held-out clips")
     classifier = train_classifier(
         pictures_of_files([clip.path for clip in train], bar("reading")), [clip.family for clip in train], seed=seed
@@ -69,44 +85,52 @@ def check_classes(
     real = classifier.accuracies(
         pictures_of_files([clip.path for clip in test], bar("held-out")), [clip.family for clip in test]
     )
-    made = generated_accuracies(pipeline, classifier, prompts, clips_per_family, seconds, seed)
+    length = min(seconds, pipeline.defaults.max_seconds)
+    if best_of > 1:
+        request = Request(num_clips=best_of, seconds=length, seed=seed, solver_steps=solver_steps)
+        answer(f"real held-out accuracy: {sum(real.values()) / len(real):.3f}")
+        report_gains(pipeline, asked_clips(folder, families, split, clips_per_family), request, classifier)
+        return
+    made = generated_accuracies(pipeline, classifier, prompts, clips_per_family, length, seed, solver_steps)
     report({name: real[name] for name in made}, made, Counter(clip.family for clip in test), clips_per_family)
 
 
-def usable_families(folder: AudioFolder, minimum_clips: int) -> list[str]:
+def usable_families(folder: AudioFolder, minimum_clips: int, split: Split = "test") -> list[str]:
     """Families with enough training clips and some held-out ones.
 
     Raises:
         ValueError: fewer than ten.
     """
     train = Counter(clip.family for clip in folder.split("train"))
-    test = {clip.family for clip in folder.split("test")}
+    test = {clip.family for clip in folder.split(split)}
     families = sorted(name for name, count in train.items() if count >= minimum_clips and name in test)
     if len(families) < FEWEST_FAMILIES:
         raise ValueError(
-            f"audio: '{folder.root}' has {len(families)} families with {minimum_clips} training clips and a test "
-            f"split, {FEWEST_FAMILIES} are needed"
+            f"audio: '{folder.root}' has {len(families)} families with {minimum_clips} training clips and a "
+            f"{split} split, {FEWEST_FAMILIES} are needed"
         )
     return families
 
 
-def prompts_of(families: Sequence[str], folder: AudioFolder, said: Mapping[str, list[str]]) -> dict[str, list[str]]:
+def prompts_of(
+    families: Sequence[str], folder: AudioFolder, said: Mapping[str, list[str]], split: Split = "test"
+) -> dict[str, list[str]]:
     """Prompts of each family: captions of its held-out clips, or those of a list for the families that it names.
 
     Raises:
         ValueError: a list that names none of the families.
     """
     if not said:
-        return {name: held_out_captions(folder, name) for name in families}
+        return {name: held_out_captions(folder, name, split) for name in families}
     found = {name: said[name] for name in families if name in said}
     if not found:
         raise ValueError(f"phrasings: expected some of the families {', '.join(families)}, got {', '.join(said)}")
     return found
 
 
-def held_out_captions(folder: AudioFolder, family: str) -> list[str]:
+def held_out_captions(folder: AudioFolder, family: str, split: Split = "test") -> list[str]:
     """The captions of a family's held-out clips, sorted."""
-    return sorted({caption for clip in folder.split("test") if clip.family == family for caption in clip.captions})
+    return sorted({caption for clip in folder.split(split) if clip.family == family for caption in clip.captions})
 
 
 def unseen_share(
@@ -132,17 +156,31 @@ def generated_accuracies(
     clips_per_family: int,
     seconds: float,
     seed: int,
+    solver_steps: int | None = None,
 ) -> dict[str, float]:
     """Generate from the prompts of each family, and ask the classifier."""
     pictures, names = [], []
     for family in track(sorted(prompts), "generating", console=Console(stderr=True)):
         stride = max(1, len(prompts[family]) // clips_per_family)
         chosen = (list(prompts[family][::stride]) * clips_per_family)[:clips_per_family]
-        output = pipeline(chosen, seconds=min(seconds, pipeline.defaults.max_seconds), seed=seed)
+        output = pipeline(chosen, seconds=seconds, seed=seed, solver_steps=solver_steps)
         for waveform in output.waveforms:
             pictures.append(picture(resample(waveform.numpy(), output.sample_rate, PICTURE.sample_rate)))
             names.append(family)
     return classifier.accuracies(torch.stack(pictures), names)
+
+
+def report_gains(
+    pipeline: TextToAudioPipeline, clips: Sequence[Clip], request: Request, classifier: Classifier
+) -> None:
+    """What the best of several tries gains, on standard output."""
+    try:
+        pitch = load_pitch_estimator()
+    except ValueError as error:
+        pitch = None
+        say(f"notes are not judged: {error}")
+    for name, gain in gains(pipeline, clips, request, classifier, pitch, bar("answering")).items():
+        answer(f"best of {request.num_clips}, {name}: {gain}")
 
 
 def report(real: dict[str, float], made: dict[str, float], counts: Counter[str], generated: int) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio.files import write_aside, write_audio
-from evaluation.pictures import strip_figure
+from audio.files import write_audio
+from evaluation.pictures import save_small, strip_figure
 from pipelines.clips import WATCHED
 from pipelines.decoding import decoded_mels
 from pipelines.request import AudioOutput, Job
@@ -82,8 +82,7 @@ def write_watch(watch: Watch, pipeline: TextToAudioPipeline, base: Path, title: 
     names = [f"t = {watch.times[number]:.2f}" for number in chosen]
     panels = [list(zip(names, log_mels.numpy(), strict=True)) for log_mels in rows]
     figure = strip_figure(panels, pipeline.autoencoder.mel, title, ("x_t", "guess of the data"))
-    with write_aside(picture) as aside:
-        figure.savefig(aside, format="png")
+    save_small(figure, picture)
     sounds = pipeline.sound(guesses, {**watch.settings, "loop": False}, [watch.job] * len(chosen))
     waveform = torch.nn.functional.pad(sounds, (0, round(PAUSE_SECONDS * pipeline.sample_rate))).flatten()
     waveform *= min(1.0, 0.99 / max(float(waveform.max()), -float(waveform.min()), 1e-9))

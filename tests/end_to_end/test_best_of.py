@@ -8,6 +8,7 @@ from pipelines.decoding import decoded_rows
 from pipelines.generate import main
 from pipelines.ranking import best_rows, evidence
 from pipelines.request import Job, Request, jobs_of
+from pipelines.tries import ranked_tries
 
 PROMPTS = ("a deep kick drum", "a bright piano, C5", "a closed hi-hat", "a warm synth pad, C3")
 SETTINGS = {"seconds": 0.7, "seed": 5, "solver_steps": 12}
@@ -81,3 +82,10 @@ def test_only_batches_with_a_wanted_row_become_sound() -> None:
     assert decoded_rows(batches, [7, 1], sound)[:, 0].tolist() == [7.0, 1.0]
     assert heard == [0, 2]
     assert decoded_rows(batches, range(9), sound)[:, 0].tolist() == list(range(9))
+
+
+def test_tries_are_ranked_as_the_best_of_them_is_kept(pipeline) -> None:
+    made, best = ranked_tries(pipeline, Request(prompts=PROMPTS[1:2], num_clips=3, **SETTINGS))
+    kept = pipeline(PROMPTS[1:2], best_of=3, **SETTINGS)
+    assert kept.indices == (made.indices[best],)
+    assert (made.waveforms[best] - kept.waveforms[0]).abs().max() < 1e-3

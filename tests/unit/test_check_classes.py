@@ -74,11 +74,9 @@ def test_each_family_is_asked_as_often_and_by_its_own_prompts(monkeypatch: pytes
     asked: list[list[str]] = []
 
     class Pipeline:
-        defaults = SimpleNamespace(max_seconds=0.5)
-
-        def __call__(self, prompts, seconds, seed):
+        def __call__(self, prompts, seconds, seed, solver_steps):
             asked.append(prompts)
-            assert (seconds, seed) == (0.5, 7)
+            assert (seconds, seed, solver_steps) == (0.5, 7, 3)
             return SimpleNamespace(waveforms=torch.zeros(len(prompts), 100), sample_rate=16000)
 
     class Classifier:
@@ -88,6 +86,6 @@ def test_each_family_is_asked_as_often_and_by_its_own_prompts(monkeypatch: pytes
     monkeypatch.setattr(check_classes, "picture", lambda waveform: torch.zeros(2, 2))
     monkeypatch.setattr(check_classes, "resample", lambda waveform, old, new: waveform)
     prompts = {"snare": ["c"], "kick": ["a", "b"], "tom": ["1", "2", "3", "4", "5", "6", "7"]}
-    found = generated_accuracies(Pipeline(), Classifier(), prompts, 3, 2.0, 7)
+    found = generated_accuracies(Pipeline(), Classifier(), prompts, 3, 0.5, 7, 3)
     assert asked == [["a", "b", "a"], ["c", "c", "c"], ["1", "3", "5"]]
     assert found == {"kick": 1 / 3, "snare": 1 / 3, "tom": 1 / 3}
