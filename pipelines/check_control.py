@@ -247,9 +247,8 @@ class ControlCheck:
     def loops(self, prompts: Iterable[str]) -> Iterator[float]:
         """Scores of seams."""
         for prompt in prompts:
-            made = self.pipeline(
-                prompt, seed=self.seed, solver_steps=self.solver_steps, loop=True, seconds=LOOP_SECONDS
-            )
+            words: dict[str, Any] = {"seed": self.seed, "solver_steps": self.solver_steps, "seconds": LOOP_SECONDS}
+            made = self.pipeline(prompt, loop=True, **words)
             yield seam_score(made.waveforms[0], self.mel, made.origins[0])
 
     def long(self, prompts: Iterable[str]) -> Iterator[float]:
@@ -265,10 +264,7 @@ class ControlCheck:
             yield from cut_scores(self.log_mel(pipeline.sound(latents, settings, jobs)[0]), sorted(cuts))
 
     def streams(self, prompts: Iterable[str]) -> Iterator[float]:
-        """Change where stretches meet over that of the clip; each of a seed of its own.
-
-        Noise makes some places rougher than others, and of one seed the noise at a border is the same in every clip.
-        """
+        """Change where stretches meet over that of the clip; of one seed the noise at a border would be all alike."""
         spec = self.pipeline.diffusion.spec
         for number, prompt in enumerate(prompts):
             request = Request((prompt,), LONG_SECONDS, seed=self.seed + number, solver_steps=self.solver_steps)

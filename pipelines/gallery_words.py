@@ -121,11 +121,11 @@ def table(shown: Gallery) -> Iterator[Sound]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sounds.csv"
         path.write_text(TABLE, encoding="utf-8")
+        request = Request(("a table",), 0.8, seed=shown.seed, solver_steps=shown.solver_steps)
         try:
-            jobs = tuple(jobs_from_rows(read_table(path), 0.8, shown.pipeline))
+            jobs = tuple(jobs_from_rows(read_table(path), request, shown.pipeline))
         except ValueError:
             return
-        request = Request(("a table",), 0.8, seed=shown.seed, solver_steps=shown.solver_steps)
         plan = Plan(jobs, shown.pipeline.settle(request), Path(folder), "wav")
         deque(made(plan, plan.missing(), shown.pipeline, plot=False), maxlen=0)
         for job in jobs:

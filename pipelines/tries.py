@@ -71,7 +71,7 @@ def ranked_tries(pipeline: TextToAudioPipeline, request: Request) -> tuple[Audio
     latents = pipeline.latents(jobs, settings)
     (best,) = best_rows(jobs, evidence(pipeline.diffusion, latents, jobs, settings), 1)
     waveforms = pipeline.sound(latents, settings, jobs)
-    return output_of(waveforms, jobs, range(len(jobs)), settings, pipeline.sample_rate), best
+    return output_of(waveforms, jobs, range(len(jobs)), settings, pipeline.autoencoder.mel), best
 
 
 def gains(
