@@ -84,8 +84,8 @@ class GuidanceConfig:
         for name in ("rescale", "parallel"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"guidance_{name}: expected 0 to 1, got {getattr(self, name)}")
-        if not math.isfinite(self.auto_after) or self.auto_after < 0.0:
-            raise ValueError(f"autoguidance_after: expected 0 s or more, got {self.auto_after}")
+        if not 0.0 <= self.auto_after <= 600.0:
+            raise ValueError(f"autoguidance_after: expected 0 to 600 s, got {self.auto_after}")
 
     def acts_at(self, time: Tensor) -> bool:
         """Whether the prompt is pressed at a time; times are float32, and the ends of the interval are within it."""

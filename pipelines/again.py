@@ -147,7 +147,9 @@ def once_more(options: Mapping[str, Any]) -> None:
         return
     check_writable(options["out"], int(job.seconds * pipeline.sample_rate * 4 + 100_000))
     delivery = Delivery(pipeline, options["out"], options["format"], options["plot"], options["watch"])
-    delivery.deliver(recipe.make(pipeline))
+    # The new page says how many threads there were, and what is watched is computed anew.
+    with in_threads(recipe.page.get("threads")):
+        delivery.deliver(recipe.make(pipeline))
     delivery.show()
 
 

@@ -107,7 +107,7 @@ def batch(
     todo = plan.missing()
     sound = sum(job.seconds for job in todo) * pipeline.sample_rate * 2 * (1 + bool(request.stereo))
     check_writable(out, int(sound + 100_000 * len(todo) * plot))
-    claim(plan, {"stages": pipeline.fingerprints, "revision": REVISION}, hashlib.sha256(table.read_bytes()).hexdigest())
+    claim(plan, {"stages": pipeline.fingerprints, "revision": REVISION})
     for _ in made(plan, todo, pipeline, plot):
         pass
     write_metadata(plan)
@@ -176,13 +176,12 @@ def row_hash(job: Job) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def claim(plan: Plan, identity: dict[str, Any], table_hash: str) -> None:
+def claim(plan: Plan, identity: dict[str, Any]) -> None:
     """Write down what the folder holds; of a batch that was there before, which rows have come below.
 
     Args:
         plan: what is to be made.
         identity: what all of its clips share.
-        table_hash: of the table's file, by which older batches are known.
 
     Raises:
         ValueError: it holds another batch.
@@ -193,11 +192,8 @@ def claim(plan: Plan, identity: dict[str, Any], table_hash: str) -> None:
     if path.exists():
         found = read_state(path)
         differing = [name for name in state if found.get(name) != state[name]]
-        known = found.get("rows")
-        if known is None:
-            same = found.get("table") == table_hash and found["longest"] == plan.settings["seconds"]
-            differing += [] if same else ["table"]
-        elif known != rows[: len(known)]:
+        known = found.get("rows", [])
+        if known != rows[: len(known)]:
             other = [str(place + 1) for place, row in enumerate(known) if rows[place : place + 1] != [row]]
             more = f" and {len(other) - MOST_NAMED} more" if len(other) > MOST_NAMED else ""
             differing.append(f"rows: {', '.join(other[:MOST_NAMED])}{more}")
@@ -231,8 +227,7 @@ def read_state(path: Path) -> dict[str, Any]:
         or not isinstance(found.get("rows", []), list)
     ):
         raise ValueError(f"out: '{path}' is not what a batch wrote")
-    settings = found.get("settings", {})
-    return {**found, "settings": shared(settings), "longest": settings.get("seconds")}
+    return {**found, "settings": shared(found.get("settings", {}))}
 
 
 def write_metadata(plan: Plan) -> None:

@@ -184,22 +184,22 @@ class ControlCheck:
         return tuple(float(value) for value in np.median(np.array(rows), axis=0))
 
     def kept(self, sources: Iterable[Clip]) -> Iterator[float]:
-        """Largest distance from the reconstruction beyond the reach of a mask; nothing of clips that it all reaches."""
+        """Largest distance from the reconstruction beyond reach of a mask; not of what it all reaches or clips."""
         pipeline = self.pipeline
         for clip in sources:
-            whole = self.log_mel(self.made(edit=Edit(clip.path, 0.0))[0])
+            source = pipeline((), seed=self.seed, solver_steps=self.solver_steps, edit=Edit(clip.path, 0.0))
+            whole = self.log_mel(source.waveforms[0])
             frames = whole.shape[-1]
             start, end = (share * frames / self.mel.frame_rate for share in MASK)
             edit = Edit(clip.path, mask=((start, end),))
             seconds = seam_reach(edit, pipeline.autoencoder, pipeline.diffusion, pipeline.vocoder)
-            if seconds is None:
+            if seconds is None or source.guarded[0]:
                 continue
             reach = math.ceil(seconds * self.mel.frame_rate)
             filled = self.log_mel(self.made(edit=edit)[0])
             first, last = int(MASK[0] * frames) - reach, int(MASK[1] * frames) + reach
             sides = [part for part in (slice(0, max(0, first)), slice(last, frames)) if whole[:, part].shape[-1]]
-            if sides:
-                yield max(self.distance(whole[:, part], filled[:, part]) for part in sides)
+            yield from [max(self.distance(whole[:, part], filled[:, part]) for part in sides)] if sides else []
 
     def extensions(self, sources: Iterable[Clip]) -> Iterator[tuple[list[float], float]]:
         """Change where a source breaks off and what is made begins; most decibels from what was there."""

@@ -131,7 +131,8 @@ def identity(maker: MelMaker, dtype: str) -> dict[str, Any]:
     numbers = {"noise_time": maker.noise_time, "variants": maker.variants}
     if settings["autoguidance"] != 1.0:
         # Of before there was any, the page says nothing of it.
-        numbers |= {name: settings[name] for name in settings if name.startswith("autoguidance")}
+        numbers |= {name: settings[name] for name in ("autoguidance", "autoguidance_interval")}
+        numbers |= {name: settings[name] for name in ("autoguidance_after",) if settings[name]}
     return {**found, "stages": stages, **{name: settings[name] for name in names}, **numbers}
 
 

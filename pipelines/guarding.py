@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 PEAK_LIMIT = 0.99
+# Of what is within reach: so near to its edge a loud sample counts as kept, for the level could not fall smoothly.
+SLOPE_SAMPLES = 512
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,10 @@ class Zone:
     first: int
     last: int
     end: int
+
+    def inner(self) -> tuple[int, int]:
+        """What may be lowered by itself: the first sample, and the one behind the last."""
+        return min(self.begin + SLOPE_SAMPLES, self.first), max(self.end - SLOPE_SAMPLES, self.last)
 
 
 def zones_of(made: Sequence[tuple[int, int]], reach: int, samples: int) -> tuple[Zone, ...]:
@@ -63,7 +69,7 @@ def lowered(waveforms: Tensor, zones: Sequence[Zone]) -> tuple[bool, ...]:
     Returns:
         for each, whether any of it was lowered.
     """
-    ends = [0, *(place for zone in zones for place in (zone.begin, zone.end)), waveforms.shape[-1]]
+    ends = [0, *(place for zone in zones for place in zone.inner()), waveforms.shape[-1]]
     kept = [slice(start, end) for start, end in zip(ends[::2], ends[1::2], strict=True) if start < end]
     guarded = []
     for waveform in waveforms:

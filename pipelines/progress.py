@@ -47,7 +47,10 @@ def announce(pipeline: TextToAudioPipeline, request: Request, settings: dict[str
     if request.edit is not None:
         reach = seam_reach(request.edit, pipeline.autoencoder, pipeline.diffusion, pipeline.vocoder)
         if reach is not None:
-            say(f"further than {reach:.2f} s from what is made anew the source stays as at --strength 0")
+            say(
+                f"further than {reach:.2f} s from what is made anew the source stays as at --strength 0, "
+                "unless it is too loud itself"
+            )
 
 
 def told_steps(settings: dict[str, Any]) -> str:

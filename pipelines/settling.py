@@ -137,8 +137,14 @@ def settled_autoguidance(request: Request, defaults: Defaults, guide: bool) -> f
 
 
 def settled_after(request: Request, defaults: Defaults) -> float:
-    """Seconds of a clip's beginning that autoguidance leaves alone."""
-    own = defaults.autoguidance_after
+    """Seconds of a clip's beginning that autoguidance leaves alone; a loop has none.
+
+    Raises:
+        ValueError: asked for of a loop.
+    """
+    if request.loop and request.autoguidance_after:
+        raise ValueError("autoguidance_after and loop contradict each other: a loop has no beginning")
+    own = 0.0 if request.loop else defaults.autoguidance_after
     return own if request.autoguidance_after is None else float(request.autoguidance_after)
 
 

@@ -1,6 +1,5 @@
 """What a table's command says for its rows, and tables that grow."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -53,24 +52,6 @@ def test_rows_may_be_added_below(small_bundle, table, tmp_path, capsys) -> None:
     table.write_text(TABLE + "a gong,0.8,,,\na tom,0.3,,,\n")
     assert run(small_bundle, table, out) == 2
     assert "(other rows: 6)" in capsys.readouterr().err
-
-
-def test_a_batch_of_before_rows_were_told_apart_goes_on(small_bundle, table, tmp_path, capsys) -> None:
-    out = tmp_path / "out"
-    assert run(small_bundle, table, out) == 0
-    state = json.loads((out / "batch.json").read_text())
-    del state["rows"]
-    state |= {"table": hashlib.sha256(table.read_bytes()).hexdigest()}
-    state["settings"]["seconds"] = 0.6
-    (out / "batch.json").write_text(json.dumps(state))
-    table.write_text(TABLE + "a gong,0.2,,,\n")
-    assert run(small_bundle, table, out) == 2
-    assert "holds another batch (other table)" in capsys.readouterr().err
-    table.write_text(TABLE)
-    assert run(small_bundle, table, out) == 0
-    # Now it can be told which rows there are.
-    table.write_text(TABLE + "a gong,0.2,,,\n")
-    assert run(small_bundle, table, out) == 0
 
 
 def test_what_cannot_be_heard_claims_no_folder(small_bundle, table, tmp_path, capsys) -> None:

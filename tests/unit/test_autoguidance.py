@@ -103,7 +103,7 @@ def test_a_field_is_led_away_from_the_weaker_one_and_by_the_prompt() -> None:
     # The first frames it leaves alone.
     made = guided_field(field, strong, nothing, GuidanceConfig(2.0, auto=1.5), VELOCITY, weaker=field, begun=2)
     assert torch.allclose(made(noise(2, 3), at), torch.tensor([3.0, 3.0, 3.0 - 4.5]).expand(2, 6, 3))
-    with pytest.raises(ValueError, match="autoguidance_after: expected 0 s or more"):
+    with pytest.raises(ValueError, match="autoguidance_after: expected 0 to 600 s"):
         GuidanceConfig(auto_after=-0.1)
     # Of a mixture the weaker one hears the same mixture.
     other = replace(strong, vector=strong.vector + 1.0, for_guide=replace(rows, vector=rows.vector + 20.0))
@@ -222,16 +222,20 @@ def test_a_guide_of_other_latents_or_words_is_refused(mel) -> None:
 
 
 def test_the_bundle_says_how_much_where_the_model_holds_a_guide() -> None:
-    defaults = replace(Defaults(), autoguidance=1.5)
+    defaults = replace(Defaults(), autoguidance=1.5, autoguidance_after=0.1)
 
-    def settled(guide: object, **asked: float) -> float:
+    def settled(guide: object, **asked: float) -> tuple[float, float]:
         diffusion = SimpleNamespace(solver_names=lambda: ("euler",), guide=guide)
         given = settle(Request(("x",), seed=0, **asked), defaults, diffusion, torch.float32)  # type: ignore[arg-type]
-        return float(given["autoguidance"])
+        return given["autoguidance"], given["autoguidance_after"]
 
-    assert settled(object()) == 1.5
-    assert settled(object(), autoguidance=2.0) == 2.0
-    assert settled(None) == settled(None, autoguidance=1.0) == 1.0
+    assert settled(object()) == (1.5, 0.1)
+    assert settled(object(), autoguidance=2.0, autoguidance_after=0.3) == (2.0, 0.3)
+    assert settled(None) == settled(None, autoguidance=1.0) == (1.0, 0.1)
     assert NEUTRAL["autoguidance"] == 1.0
+    # A loop has no beginning.
+    assert settled(object(), loop=True) == (1.5, 0.0)
+    with pytest.raises(ValueError, match="autoguidance_after and loop contradict each other"):
+        settled(object(), loop=True, autoguidance_after=0.1)
     with pytest.raises(ValueError, match="autoguidance: this model holds no weaker one"):
         settled(None, autoguidance=2.0)

@@ -47,6 +47,17 @@ def test_a_loud_sample_within_reach_is_below_full_scale_too() -> None:
     assert float(sound.abs().max()) <= PEAK_LIMIT + 1e-6
 
 
+@pytest.mark.parametrize("place", [900, 901, 1300, 1500, 2590, 2599])
+def test_a_level_never_jumps_wherever_the_loud_sample_lies(place: int) -> None:
+    sound = torch.full((1, 4000), 0.5)
+    sound[0, place] = 1.9
+    made = sound.clone()
+    assert lowered(made, zones_of([(1500, 2000)], 600, 4000)) == (True,)
+    gain = made[0] / sound[0]
+    assert float(gain.diff().abs().max()) < 0.002
+    assert float(made.abs().max()) <= PEAK_LIMIT + 1e-6
+
+
 def test_what_is_kept_and_too_loud_itself_lowers_all_of_a_clip() -> None:
     sound = tone(4000, 0.5)[None]
     sound[0, 100] = 2.0
