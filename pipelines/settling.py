@@ -53,11 +53,10 @@ def settle(request: Request, defaults: Defaults, diffusion: LatentDiffusion, pre
         if not 0 <= value < 2**63:
             raise ValueError(f"{name}: expected 0 to 2**63 - 1, got {value}")
     numbers = {"pitch": request.pitch, "loudness": request.loudness, "brightness": request.brightness}
-    scale = defaults.guidance_scale if request.guidance_scale is None else float(request.guidance_scale)
     settings: dict[str, Any] = {
         "seconds": settled_seconds(request, defaults),
         "seed": seed,
-        "guidance_scale": scale,
+        "guidance_scale": float(defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale),
         "autoguidance": settled_autoguidance(request, defaults, diffusion.guide is not None),
         "autoguidance_interval": list(request.autoguidance_interval or defaults.autoguidance_interval),
         "autoguidance_after": settled_after(request, defaults),
