@@ -83,7 +83,8 @@ def test_the_bundle_says_how_much_and_a_recording_is_left_as_it_is(tmp_path: Pat
     write_audio(tmp_path / "bell.wav", np.full(44_100, 0.1, dtype=np.float32), 44_100)
 
     def settled(request: Request) -> float:
-        diffusion = SimpleNamespace(solver_names=lambda: ("euler",), guide=None)
+        spec = SimpleNamespace(latent_rate=43.0)
+        diffusion = SimpleNamespace(solver_names=lambda: ("euler",), guide=None, spec=spec)
         given = settle(replace(request, seed=0), replace(Defaults(), variety=0.3), diffusion, torch.float32)
         return float(given["variety"])
 

@@ -173,7 +173,7 @@ def test_again_finds_its_model_and_counts_its_threads(threads, small_bundle, tmp
     again = run(other, "--again", made[1], "--plot", "false", "--device", "cpu", "--out", str(tmp_path / "again"))
     assert np.array_equal(soundfile.read(made[1])[0], soundfile.read(again[0])[0])
     # What is made again says how it was computed, not how it would be here.
-    pages = [json.loads(read_comment(path).removeprefix(MARK)) for path in (made[1], again[0])]
+    pages = [json.loads(read_comment(Path(path)).removeprefix(MARK)) for path in (made[1], again[0])]
     assert [page["threads"] for page in pages] == [int(threads)] * 2
 
 
