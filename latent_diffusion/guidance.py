@@ -56,7 +56,6 @@ class GuidanceConfig:
         parallel: weight of the step's part along the data, 0 to 1; 1 is plain guidance.
         auto: away from a weaker model; 1 is off.
         auto_interval: first and last time at which that acts.
-        auto_after: seconds of a clip's beginning that it leaves alone, for it smears attacks (ADR 29).
 
     Raises:
         ValueError: a number out of its range.
@@ -68,7 +67,6 @@ class GuidanceConfig:
     parallel: float = 1.0
     auto: float = 1.0
     auto_interval: tuple[float, float] = (0.0, 1.0)
-    auto_after: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -84,8 +82,6 @@ class GuidanceConfig:
         for name in ("rescale", "parallel"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"guidance_{name}: expected 0 to 1, got {getattr(self, name)}")
-        if not 0.0 <= self.auto_after <= 600.0:
-            raise ValueError(f"autoguidance_after: expected 0 to 600 s, got {self.auto_after}")
 
     def acts_at(self, time: Tensor) -> bool:
         """Whether the prompt is pressed at a time; times are float32, and the ends of the interval are within it."""
@@ -133,7 +129,6 @@ def guided_field(
     prediction: Prediction,
     mask: Tensor | None = None,
     weaker: ConditionedField | None = None,
-    begun: int = 0,
 ) -> Field:
     """Wrap a conditioned field.
 
@@ -146,7 +141,6 @@ def guided_field(
         prediction: what the field gives.
         mask: `(batch, latent_frames)`, True where a frame is part of its row; None where all are.
         weaker: of a weaker model, whose conditions are `for_guide` of those of `said`; for autoguidance.
-        begun: latent frames of the beginning that autoguidance leaves alone.
 
     Raises:
         ValueError: autoguidance without a weaker model.
@@ -167,8 +161,7 @@ def guided_field(
             made = made + (guidance.scale - 1.0) * step
         if away and weaker is not None:
             poorer = _mixed(_together(weaker, latents, time, for_guide.parts), for_guide)
-            led = (with_condition - poorer)[..., begun:]
-            made = torch.cat([made[..., :begun], made[..., begun:] + (guidance.auto - 1.0) * led], dim=-1)
+            made = made + (guidance.auto - 1.0) * (with_condition - poorer)
         if guidance.rescale and (acts or away):
             made = _rescaled(made, with_condition, latents, time, guidance.rescale, prediction, mask)
         return made

@@ -243,10 +243,7 @@ class LatentDiffusion(nn.Module):
             for stage in (self, self.guide)
             if stage is not None
         )
-        # A loop has no beginning.
-        begun = 0 if loop else round(sampler.guidance.auto_after * self.spec.latent_rate)
-        rest = (prediction, mask, weaker[0] if weaker else None, begun)
-        field = guided_field(network, condition, negative, sampler.guidance, *rest)
+        field = guided_field(network, condition, negative, sampler.guidance, prediction, mask, *weaker)
         if style is not None:
             field = styled_field(field, style, prediction, mask)
         if watch is not None:

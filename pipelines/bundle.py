@@ -20,7 +20,7 @@ from latent_diffusion.guidance import GuidanceConfig
 from training.checkpoint import KINDS, StageRecord, load_stage, save_stage
 from training.command import answer, run_command, say
 
-BUNDLE_FORMAT = 5
+BUNDLE_FORMAT = 4
 BUNDLE_NAME = "bundle.json"
 STORED_TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -50,7 +50,6 @@ class Defaults:
         variety: how far clips of the same words may lie apart, 0 to 1 (ADR 28).
         autoguidance: away from the model's weaker one (ADR 29); 1 is off.
         autoguidance_interval: first and last time at which that acts.
-        autoguidance_after: seconds of a clip's beginning that it leaves alone.
 
     Raises:
         ValueError: a variety or a guidance out of range.
@@ -65,7 +64,6 @@ class Defaults:
     variety: float = 0.0
     autoguidance: float = 1.0
     autoguidance_interval: tuple[float, float] = (0.0, 1.0)
-    autoguidance_after: float = 0.0
 
     def __post_init__(self) -> None:
         """A page of JSON has lists where Python has tuples."""
@@ -74,7 +72,7 @@ class Defaults:
             object.__setattr__(self, name, (float(first), float(last)))
         check_variety(self.variety)
         scale, auto = (self.guidance_scale, self.guidance_interval), (self.autoguidance, self.autoguidance_interval)
-        GuidanceConfig(*scale, auto=auto[0], auto_interval=auto[1], auto_after=float(self.autoguidance_after))
+        GuidanceConfig(*scale, auto=auto[0], auto_interval=auto[1])
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,6 @@ def identity(maker: MelMaker, dtype: str) -> dict[str, Any]:
     if settings["autoguidance"] != 1.0:
         # Of before there was any, the page says nothing of it.
         numbers |= {name: settings[name] for name in ("autoguidance", "autoguidance_interval")}
-        numbers |= {name: settings[name] for name in ("autoguidance_after",) if settings[name]}
     return {**found, "stages": stages, **{name: settings[name] for name in names}, **numbers}
 
 

@@ -52,7 +52,6 @@ def generate(
     guidance_scale: float | None = None,
     autoguidance: float | None = None,
     autoguidance_interval: str | None = None,
-    autoguidance_after: float | None = None,
     guidance_interval: str | None = None,
     guidance_rescale: float = 0.0,
     guidance_parallel: float = 1.0,
@@ -115,7 +114,6 @@ def generate(
         guidance_scale: how strongly the prompt is followed; 1 is off.
         autoguidance: how strongly clips are led away from what a weaker model makes of the same words; 1 is off.
         autoguidance_interval: the times at which --autoguidance acts, as 0.5:1; 0 is noise, 1 the finished sound.
-        autoguidance_after: seconds of each clip's beginning that it leaves alone, so that attacks stay sharp.
         guidance_interval: the times at which --guidance_scale acts, as 0.1:0.8; 0 is noise, 1 the finished sound.
         guidance_rescale: how much of the harshness of a large --guidance_scale is taken back, 0 to 1.
         guidance_parallel: how much of the guidance may make a sound louder and harsher, 0 to 1 (projected guidance).

@@ -25,7 +25,6 @@ from audio.comments import wav_header
 from audio.files import pcm16
 from latent_diffusion.conditioning import Condition
 from latent_diffusion.guidance import Mixture
-from latent_diffusion.sampling import SamplerConfig
 from pipelines.canvas import let_go
 from pipelines.checking import check_before
 from pipelines.clips import origin
@@ -171,21 +170,13 @@ def latent_stretches(pipeline: TextToAudioPipeline, job: Job, settings: dict[str
         given, kept = _held(settled, ahead[..., : last - start], last - first) if start else (None, None)
         part = _part(said, first, last)
         with in_precision(pipeline.device, pipeline.precision):
-            begun = begun_before(sampler, first / spec.latent_rate)
             made = diffusion.sample(
-                noise, part, begun, start=given, kept=kept, negative=negative, style=style, after=total - last
+                noise, part, sampler, start=given, kept=kept, negative=negative, style=style, after=total - last
             )
         fresh = made[..., start - first : end - first]
         settled = torch.cat([settled, fresh], dim=-1)[..., -round(HELD_SECONDS * spec.latent_rate) :]
         ahead = made[..., end - first :][..., : round(LET_GO_SECONDS * spec.latent_rate)]
         yield fresh
-
-
-def begun_before(sampler: SamplerConfig, seconds: float) -> SamplerConfig:
-    """The sampler of a stretch that begins so long after its clip does."""
-    guidance = sampler.guidance
-    left = max(0.0, guidance.auto_after - seconds)
-    return replace(sampler, guidance=replace(guidance, auto_after=left))
 
 
 def _held(settled: Tensor, ahead: Tensor, frames: int) -> tuple[Tensor, Tensor]:

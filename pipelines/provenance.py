@@ -24,7 +24,6 @@ SOURCES = ("init_audio", "toward", "path")
 NEUTRAL: dict[str, Any] = {
     "autoguidance": 1.0,
     "autoguidance_interval": [0.0, 1.0],
-    "autoguidance_after": 0.0,
     "guidance_rescale": 0.0,
     "guidance_parallel": 1.0,
     "spacing": "even",

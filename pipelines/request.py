@@ -34,7 +34,6 @@ class Request:
         guidance_interval: first and last time at which guidance acts, from 0 (noise) to 1 (data).
         autoguidance: away from what a weaker model makes of the same words; from the bundle when None, 1 is off.
         autoguidance_interval: first and last time at which that acts; from the bundle when None.
-        autoguidance_after: seconds of a clip's beginning that it leaves alone; from the bundle when None.
         guidance_rescale: share of the unguided spread that is restored, 0 to 1.
         guidance_parallel: weight of guidance along the sound itself; 0 is adaptive projected guidance, 1 the plain one.
         negative_prompt: what is not wanted.
@@ -71,7 +70,6 @@ class Request:
     guidance_interval: tuple[float, float] | None = None
     autoguidance: float | None = None
     autoguidance_interval: tuple[float, float] | None = None
-    autoguidance_after: float | None = None
     guidance_rescale: float = 0.0
     guidance_parallel: float = 1.0
     negative_prompt: str | None = None

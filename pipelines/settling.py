@@ -59,7 +59,6 @@ def settle(request: Request, defaults: Defaults, diffusion: LatentDiffusion, pre
         "guidance_scale": float(defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale),
         "autoguidance": settled_autoguidance(request, defaults, diffusion.guide is not None),
         "autoguidance_interval": list(request.autoguidance_interval or defaults.autoguidance_interval),
-        "autoguidance_after": settled_after(request, defaults),
         "guidance_interval": list(request.guidance_interval or defaults.guidance_interval),
         "guidance_rescale": float(request.guidance_rescale),
         "guidance_parallel": float(request.guidance_parallel),
@@ -129,22 +128,9 @@ def settled_autoguidance(request: Request, defaults: Defaults, guide: bool) -> f
     asked = own if request.autoguidance is None else float(request.autoguidance)
     if not guide and asked != 1.0:
         raise ValueError("autoguidance: this model holds no weaker one (python -m pipelines.bundle --guide); 1 is off")
-    for name in ("autoguidance_interval", "autoguidance_after"):
-        if asked == 1.0 and getattr(request, name) is not None:
-            raise ValueError(f"{name}: only goes with an autoguidance other than 1")
+    if asked == 1.0 and request.autoguidance_interval is not None:
+        raise ValueError("autoguidance_interval: only goes with an autoguidance other than 1")
     return asked
-
-
-def settled_after(request: Request, defaults: Defaults) -> float:
-    """Seconds of a clip's beginning that autoguidance leaves alone; a loop has none.
-
-    Raises:
-        ValueError: asked for of a loop.
-    """
-    if request.loop and request.autoguidance_after:
-        raise ValueError("autoguidance_after and loop contradict each other: a loop has no beginning")
-    own = 0.0 if request.loop else defaults.autoguidance_after
-    return own if request.autoguidance_after is None else float(request.autoguidance_after)
 
 
 def settled_variety(request: Request, defaults: Defaults) -> float:
@@ -171,7 +157,6 @@ def sampler_of(settings: Mapping[str, Any]) -> SamplerConfig:
         settings["guidance_parallel"],
         settings["autoguidance"],
         tuple(settings["autoguidance_interval"]),
-        settings["autoguidance_after"],
     )
     return SamplerConfig(**{name: settings[name] for name in SAMPLER_FIELDS}, guidance=guidance)
 

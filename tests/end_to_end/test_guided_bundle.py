@@ -89,15 +89,11 @@ def test_the_bundled_model_is_led_away_from_its_weaker_one() -> None:
     assert pipeline.diffusion.guide is not None
     words = {"seconds": 0.5, "seed": 3, "solver_steps": 8}
     made = pipeline("a tight snare", **words)
-    assert made.settings["autoguidance"] == 1.5
+    assert made.settings["autoguidance"] == 1.3
     # Not near noise, where it costs notes (ADR 29).
     assert made.settings["autoguidance_interval"] == [0.4, 1.0]
     alone = pipeline("a tight snare", autoguidance=1.0, **words)
     assert (made.waveforms - alone.waveforms).abs().max() > 1e-2
-    # Nor where a clip begins, where it smears attacks.
-    assert made.settings["autoguidance_after"] == 0.1
-    everywhere = pipeline("a tight snare", autoguidance_after=0.0, **words)
-    assert (made.waveforms - everywhere.waveforms).abs().max() > 1e-3
     late = pipeline("a tight snare", autoguidance_interval="0.95:1", **words)
     assert torch.allclose(late.waveforms, alone.waveforms, atol=2e-3)
 

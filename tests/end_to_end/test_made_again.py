@@ -50,7 +50,7 @@ SAMPLERS = {
     "times": ["--spacing", "cosine", "--shift", "2"],
     "guidance": ["--guidance_scale", "4", "--guidance_interval", "0.1:0.7", "--guidance_rescale", "0.5"],
     "projected": ["--guidance_scale", "4", "--guidance_parallel", "0"],
-    "autoguidance": ["--autoguidance", "2", "--autoguidance_interval", "0.3:0.9", "--autoguidance_after", "0.2"],
+    "autoguidance": ["--autoguidance", "2", "--autoguidance_interval", "0.3:0.9"],
     "no guidance": ["--guidance_scale", "1", "--autoguidance", "1"],
 }
 

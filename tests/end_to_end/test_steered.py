@@ -32,7 +32,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "no guidance": {"guidance_scale": 1.0},
     "autoguidance": {"autoguidance": 2.0},
     "other autoguidance": {"autoguidance": 2.0, "autoguidance_interval": (0.0, 1.0)},
-    "beginning too": {"autoguidance": 2.0, "autoguidance_after": 0.0},
     "no autoguidance": {"autoguidance": 1.0},
 }
 # Of the spread of latents: far above what rounding changes.

@@ -107,7 +107,6 @@ def test_words_that_python_does_not_know(small_bundle) -> None:
         (["--prompt", "y", "--glide", "true", "--glide_at", "0,100"], "glide_at: 100 s lies beyond the end"),
         (["--autoguidance", "2"], "autoguidance: this model holds no weaker one (python -m pipelines.bundle --guide)"),
         (["--autoguidance_interval", "0.5:1"], "autoguidance_interval: only goes with an autoguidance other than 1"),
-        (["--autoguidance_after", "0.1"], "autoguidance_after: only goes with an autoguidance other than 1"),
         (["--num_clips", "100000000"], "expected at most 10000 clips in all at once, these are 100000000"),
         (["--init_audio", "BELL", "--strength", "0", "--num_clips", "2"], "at 0 every clip is the source's"),
         (["--init_audio", "BELL", "--strength", "0", "--watch", "true"], "--watch and --strength 0 contradict"),

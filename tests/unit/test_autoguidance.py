@@ -100,11 +100,6 @@ def test_a_field_is_led_away_from_the_weaker_one_and_by_the_prompt() -> None:
         assert torch.allclose(made, torch.full((2, 6, 3), wanted)), time
     with pytest.raises(ValueError, match="autoguidance_interval: expected two rising times"):
         GuidanceConfig(auto_interval=(0.5, 0.5))
-    # The first frames it leaves alone.
-    made = guided_field(field, strong, nothing, GuidanceConfig(2.0, auto=1.5), VELOCITY, weaker=field, begun=2)
-    assert torch.allclose(made(noise(2, 3), at), torch.tensor([3.0, 3.0, 3.0 - 4.5]).expand(2, 6, 3))
-    with pytest.raises(ValueError, match="autoguidance_after: expected 0 to 600 s"):
-        GuidanceConfig(auto_after=-0.1)
     # Of a mixture the weaker one hears the same mixture.
     other = replace(strong, vector=strong.vector + 1.0, for_guide=replace(rows, vector=rows.vector + 20.0))
     mixture = Mixture((strong, other), (torch.tensor(0.25), torch.tensor(0.75)))
@@ -167,15 +162,6 @@ def test_a_weaker_guide_changes_what_is_made_and_costs_nothing_when_off(mel) -> 
     assert torch.equal(off, model.sample(start, said(model, 3), sampler(1.0, 2.0)))
     on = both.sample(start, own, sampler(1.5, 2.0))
     assert (on - off).abs().max() > 0.05
-    # The beginning of a clip is left alone where that is asked for; a loop has none.
-    seconds = 3.0 / both.spec.latent_rate
-    for loop, same in ((False, 3), (True, 0)):
-        once = [
-            both.sample(start, own, SamplerConfig(None, 1, guidance=guidance), loop=loop)
-            for guidance in (GuidanceConfig(2.0), GuidanceConfig(2.0, auto=1.5, auto_after=seconds))
-        ]
-        alike = (once[0] - once[1]).abs().amax(dim=(0, 1)) < 1e-5
-        assert alike.tolist() == [True] * same + [False] * (8 - same)
     # A row alone is the row in its batch.
     alone = both.sample(start[:1], said(both, 1), sampler(1.5, 2.0))
     assert torch.allclose(alone, on[:1], atol=1e-4)
@@ -222,20 +208,16 @@ def test_a_guide_of_other_latents_or_words_is_refused(mel) -> None:
 
 
 def test_the_bundle_says_how_much_where_the_model_holds_a_guide() -> None:
-    defaults = replace(Defaults(), autoguidance=1.5, autoguidance_after=0.1)
+    defaults = replace(Defaults(), autoguidance=1.5)
 
-    def settled(guide: object, **asked: float) -> tuple[float, float]:
+    def settled(guide: object, **asked: float) -> float:
         diffusion = SimpleNamespace(solver_names=lambda: ("euler",), guide=guide)
         given = settle(Request(("x",), seed=0, **asked), defaults, diffusion, torch.float32)  # type: ignore[arg-type]
-        return given["autoguidance"], given["autoguidance_after"]
+        return float(given["autoguidance"])
 
-    assert settled(object()) == (1.5, 0.1)
-    assert settled(object(), autoguidance=2.0, autoguidance_after=0.3) == (2.0, 0.3)
-    assert settled(None) == settled(None, autoguidance=1.0) == (1.0, 0.1)
+    assert settled(object()) == 1.5
+    assert settled(object(), autoguidance=2.0) == 2.0
+    assert settled(None) == settled(None, autoguidance=1.0) == 1.0
     assert NEUTRAL["autoguidance"] == 1.0
-    # A loop has no beginning.
-    assert settled(object(), loop=True) == (1.5, 0.0)
-    with pytest.raises(ValueError, match="autoguidance_after and loop contradict each other"):
-        settled(object(), loop=True, autoguidance_after=0.1)
     with pytest.raises(ValueError, match="autoguidance: this model holds no weaker one"):
         settled(None, autoguidance=2.0)

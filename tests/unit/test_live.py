@@ -9,10 +9,9 @@ import torch
 
 from audio.comments import read_comment, wav_header
 from audio.files import write_audio
-from latent_diffusion.guidance import GuidanceConfig, Mixture
-from latent_diffusion.sampling import SamplerConfig
+from latent_diffusion.guidance import Mixture
 from pipelines.editing import Edit
-from pipelines.live import LET_GO_FROM, Guard, _held, _part, begun_before, check_live, frame_noise, pcm, stretches
+from pipelines.live import LET_GO_FROM, Guard, _held, _part, check_live, frame_noise, pcm, stretches
 from pipelines.request import Request
 
 RATE = 44_100
@@ -27,11 +26,6 @@ def test_the_noise_of_a_frame_depends_on_its_number_alone() -> None:
     assert not torch.equal(frame_noise(3, 1, 5, 0, 400), whole)
     assert whole.std() == pytest.approx(1.0, abs=0.1)
     assert abs(np.corrcoef(whole[0, :128], whole[0, 128:256])[0, 1]) < 0.4
-
-
-def test_the_beginning_that_autoguidance_leaves_alone_is_that_of_the_clip_not_of_a_stretch() -> None:
-    sampler = SamplerConfig(guidance=GuidanceConfig(auto=1.5, auto_after=1.5))
-    assert [begun_before(sampler, first).guidance.auto_after for first in (0.0, 1.0, 2.0)] == [1.5, 0.5, 0.0]
 
 
 @pytest.mark.parametrize(("settled", "ahead", "frames"), [(5, 4, 12), (5, 4, 9), (3, 0, 8)])
