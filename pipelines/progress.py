@@ -18,6 +18,9 @@ from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import say
 from training.interrupts import stop_if_interrupted
 
+# A clip whose loudest moment lies below this, in dBFS, nobody hears beside others.
+SILENT_DB = -60.0
+
 
 def bar(text: str) -> Callable[[Iterable[Any]], Iterable[Any]]:
     """A progress bar around a list, on standard error, where a person looks."""
@@ -111,6 +114,7 @@ class SolverBar:
 def remarks(clip: WrittenClip) -> list[str]:
     """What is to be said of a clip beside its numbers."""
     found = ["peak lowered"] if clip.guarded else []
+    found += ["nearly silent"] if clip.loudness < SILENT_DB else []
     # A note is a matter of cents.
     found += [f"tuned by {100.0 * clip.tuned:+.0f} cents"] if clip.tuned else []
     return found + ([f"seam {clip.seam:.2f}"] if clip.seam is not None else [])
