@@ -13,17 +13,10 @@ import soundfile
 
 from audio.dataset import AudioFolder
 from pipelines import TextToAudioPipeline
-from pipelines.batch import main
 from pipelines.generate import main as generate
+from tests.batch_runs import QUICK, TABLE, run
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = ["--solver_steps", "2", "--device", "cpu", "--seed", "5"]
-TABLE = """prompt,seconds,pitch,loudness,label
-a deep kick,0.3,,,
-"a bell, bright",0.6,A4,-12,
-a snare,,,,kick
-a deep kick,0.2,,,
-"""
 
 
 @pytest.fixture
@@ -31,10 +24,6 @@ def table(tmp_path: Path) -> Path:
     path = tmp_path / "sounds.csv"
     path.write_text(TABLE)
     return path
-
-
-def run(small_bundle: Path, table: Path, out: Path, *options: str) -> int:
-    return main([str(table), "--model", str(small_bundle), "--out", str(out), *QUICK, "--seconds", "0.4", *options])
 
 
 def clips(folder: Path) -> dict[str, np.ndarray]:

@@ -9,17 +9,9 @@ import soundfile
 
 from audio.files import write_audio
 from pipelines import TextToAudioPipeline
-from pipelines.batch import main
 from pipelines.generate import main as generate
 from pipelines.request import Request
-
-QUICK = ["--solver_steps", "2", "--device", "cpu", "--seed", "5", "--seconds", "0.4"]
-TABLE = """prompt,seconds,pitch,loudness,label
-a deep kick,0.3,,,
-"a bell, bright",0.6,A4,-12,
-a snare,,,,kick
-a deep kick,0.2,,,
-"""
+from tests.batch_runs import TABLE, run
 
 
 @pytest.fixture
@@ -27,10 +19,6 @@ def table(tmp_path: Path) -> Path:
     path = tmp_path / "sounds.csv"
     path.write_text(TABLE)
     return path
-
-
-def run(small_bundle: Path, table: Path, out: Path, *options: str) -> int:
-    return main([str(table), "--model", str(small_bundle), "--out", str(out), *QUICK, *options])
 
 
 def test_rows_may_be_added_below(small_bundle, table, tmp_path, capsys) -> None:
