@@ -28,6 +28,7 @@ from pipelines.request import BATCH_CLIPS, NUMBERS, Job, Request
 from pipelines.shaping import clip_of
 from pipelines.table import read_table
 from pipelines.text_to_audio import TextToAudioPipeline
+from pipelines.turns import with_struck
 from pipelines.words import request_of
 from training.command import answer, run_command, say
 from training.device import Device, Precision
@@ -121,8 +122,9 @@ def made(plan: Plan, todo: Sequence[Job], pipeline: TextToAudioPipeline, plot: b
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task("generating", total=len(plan.jobs), completed=done)
-        for number, jobs in enumerate(alike(todo, pipeline.diffusion.spec)):
+        for number, same in enumerate(alike(todo, pipeline.diffusion.spec)):
             began = time.perf_counter()
+            jobs = with_struck(pipeline, same, plan.settings) if plan.settings["loop"] else same
             waveforms = pipeline.batch(jobs, plan.settings)
             for row in range(len(jobs)):
                 output = clip_of(waveforms, jobs, row, plan.settings, pipeline.autoencoder.mel)

@@ -45,7 +45,7 @@ from pipelines.control_promises import LIMITS, STRENGTHS, Property, decibels, sh
 from pipelines.editing import Edit
 from pipelines.live import live_job, live_output, stretches
 from pipelines.looping import seam_score
-from pipelines.progress import bar
+from pipelines.progress import SILENT_DB, bar
 from pipelines.request import Request, jobs_of
 from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import answer, run_command, say
@@ -245,11 +245,12 @@ class ControlCheck:
             yield max(steps) / max(median(steps), 1e-9)
 
     def loops(self, prompts: Iterable[str]) -> Iterator[float]:
-        """Scores of seams."""
+        """Scores of seams; of a loop that is silence, which has none, the worst there is."""
         for prompt in prompts:
             words: dict[str, Any] = {"seed": self.seed, "solver_steps": self.solver_steps, "seconds": LOOP_SECONDS}
             made = self.pipeline(prompt, loop=True, **words)
-            yield seam_score(made.waveforms[0], self.mel, made.origins[0])
+            heard = loudness_db(made.waveforms[0].numpy(), self.mel.sample_rate) > SILENT_DB
+            yield seam_score(made.waveforms[0], self.mel, made.closing(0)) if heard else math.inf
 
     def long(self, prompts: Iterable[str]) -> Iterator[float]:
         """Change at each border of the last windows over that of the clip."""

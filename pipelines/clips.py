@@ -42,6 +42,7 @@ class WrittenClip:
         guarded: its peak was lowered to avoid clipping.
         tuned: by how many semitones it was moved to be in tune; 0 where it was left alone.
         seam: of a loop, how rough its seam is, on its circle or at its end (`pipelines.looping.seam_score`).
+        attack: of a loop that is struck, the seconds into the file at which it begins anew.
         coherence: of two channels, how alike they are in three bands (`pipelines.stereo.band_coherence`).
     """
 
@@ -53,6 +54,7 @@ class WrittenClip:
     guarded: bool
     tuned: float = 0.0
     seam: float | None = None
+    attack: float | None = None
     coherence: tuple[float, ...] | None = None
 
 
@@ -103,7 +105,8 @@ def write_clips(
             brightness=round(brightness_hz(waveform, output.sample_rate), 1),
             guarded=output.guarded[row],
             tuned=round(output.tuned[row], 2),
-            seam=seam_score(mono_of(made), pipeline.autoencoder.mel, output.origins[row]) if output.origins else None,
+            seam=seam_score(mono_of(made), pipeline.autoencoder.mel, output.closing(row)) if output.origins else None,
+            attack=output.origins[row] / output.sample_rate if output.struck(row) else None,
             coherence=tuple(band_coherence(made, output.sample_rate)) if made.ndim == 2 else None,
         )
         page = {**_page(facts, index, output, pipeline), "batch": batch_of(output, output.rows[row], BATCH_CLIPS)}
@@ -177,6 +180,7 @@ def _page(facts: WrittenClip, index: int, output: AudioOutput, pipeline: TextToA
             "peak_guarded": facts.guarded,
             **({"tuned_semitones": facts.tuned} if facts.tuned else {}),
             **({} if facts.seam is None else {"seam": round(facts.seam, 3)}),
+            **({} if facts.attack is None else {"attack": round(facts.attack, 4)}),
             **({} if facts.coherence is None else {"coherence": [round(value, 3) for value in facts.coherence]}),
         },
         **({} if loss is None else {"adapter_loss": loss}),

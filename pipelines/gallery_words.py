@@ -79,10 +79,10 @@ def variety(shown: Gallery) -> Iterator[Sound]:
 
 
 def loop(shown: Gallery) -> Iterator[Sound]:
-    """A loop, played twice, beside a clip played twice."""
-    for name, loop in (("no loop, twice", False), ("--loop true, twice", True)):
-        once = shown.one("a warm synth pad", seconds=1.5, loop=loop)
-        yield name, torch.cat([once, once])
+    """A loop, played twice, beside a clip played twice; and one of what is struck."""
+    for prompt, loop in (("a warm synth pad", False), ("a warm synth pad", True), ("a marimba", True)):
+        once = shown.one(prompt, seconds=1.5, loop=loop)
+        yield f"{prompt}, {'--loop true' if loop else 'no loop'}, twice", torch.cat([once, once])
 
 
 def morph(shown: Gallery) -> Iterator[Sound]:

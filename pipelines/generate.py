@@ -82,7 +82,8 @@ def generate(
         mix: weights of the prompts, such as 0.7,0.3: they make one sound together.
         glide: the prompts follow each other within one sound.
         glide_at: the second at which each prompt rules alone, such as 0,2,5; evenly over the sound when left out.
-        loop: the end leads into the beginning, without a seam; the length is rounded to what goes round.
+        loop: the end leads into the beginning, without a seam; what is struck begins anew each turn and rings on; the
+            length is rounded to what goes round.
         stereo: width of a sound in two channels, such as 0.5 and up to 1; 0 is one channel. Both together are the
             one-channel sound, softer only where a channel would clip.
         morph: two prompts ("a kick" "a bell"), two seeds (1 2) or two sound files; clips lead from the first to the
@@ -164,14 +165,15 @@ def generate(
     from pipelines.request import jobs_of
 
     settings = pipeline.settle(request)
-    tries = len(jobs_of(request, settings))
+    jobs = jobs_of(request, settings)
+    tries = len(jobs)
     check_before(pipeline, request, settings)
     if watch and request.edit is not None and request.edit.start_time >= 1.0:
         raise ValueError("--watch and --strength 0 contradict each other: no solver runs")
     check_writable(out, int(tries // best_of * (settings["seconds"] * pipeline.sample_rate * 4 + 100_000)))
     announce(pipeline, request, settings, tries)
     delivery = Delivery(pipeline, out, format, plot, watch)
-    with SolverBar(tries, settings) as bar:
+    with SolverBar(jobs, settings) as bar:
         made = outputs(pipeline, replace(request, seed=settings["seed"]), bar.step, bar.begin)
         delivery.deliver_all(made, tries // best_of, bar)
     delivery.show()

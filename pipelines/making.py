@@ -21,6 +21,7 @@ from pipelines.ranking import best_rows, evidence
 from pipelines.request import BATCH_CLIPS, AudioOutput, Job, Request, jobs_of
 from pipelines.settling import steps_run
 from pipelines.shaping import output_of
+from pipelines.turns import any_struck, hearing_steps, with_struck
 
 if TYPE_CHECKING:
     # The pipeline's own `run` stands on this file.
@@ -50,9 +51,12 @@ def outputs(
     settings = pipeline.settle(request)
     jobs, canvas = jobs_of(request, settings), pipeline.canvas(settings)
     tell = on_part or (lambda _name, _steps: None)
+    if settings["loop"]:
+        tell("listening for what is struck", hearing_steps(len(jobs)))
+        jobs = with_struck(pipeline, jobs, settings, on_step)
     if settings["morph_clips"]:
         jobs = placed(pipeline, jobs, settings, canvas, on_step, tell)
-    tell("generating", steps_of(len(jobs), settings))
+    tell("generating", steps_of(jobs, settings))
     together = BATCH_CLIPS
     if settings["best_of"] > 1:
         together = math.lcm(BATCH_CLIPS, request.num_clips * request.best_of)
@@ -62,14 +66,17 @@ def outputs(
         yield _output(pipeline, jobs[start : start + together], request.num_clips, settings, canvas, on_step)
 
 
-def steps_of(clips: int, settings: dict[str, Any]) -> int:
-    """How often `on_step` is called until so many clips are made.
+def steps_of(jobs: Sequence[Job], settings: dict[str, Any]) -> int:
+    """How often `on_step` is called until some clips are made.
 
     Args:
-        clips: in all, with those that are not kept.
+        jobs: all of them, with those that are not kept.
         settings: of `TextToAudioPipeline.settle`.
     """
-    return -(-clips // BATCH_CLIPS) * (steps_run(settings) + (PASSES if settings["best_of"] > 1 else 0))
+    batches = [jobs[start : start + BATCH_CLIPS] for start in range(0, len(jobs), BATCH_CLIPS)]
+    # Struck loops and others are made apart.
+    runs = sum(len({job.struck for job in batch}) for batch in batches)
+    return runs * (steps_run(settings) + (PASSES if settings["best_of"] > 1 else 0))
 
 
 def placed(
@@ -84,9 +91,11 @@ def placed(
 
     def log_mels(some: Sequence[Job]) -> torch.Tensor:
         latents = pipeline.latents(some, settings, on_step, canvas)
-        return decoded_mels(pipeline.autoencoder, latents, settings["loop"])
+        return decoded_mels(pipeline.autoencoder, latents, settings["loop"] and not any_struck(some, settings))
 
-    return evened(jobs, log_mels, BATCH_CLIPS, lambda count: tell("placing the steps", steps_of(count, settings)))
+    return evened(
+        jobs, log_mels, BATCH_CLIPS, lambda count: tell("placing the steps", steps_of(jobs[:count], settings))
+    )
 
 
 def joined(parts: Sequence[AudioOutput]) -> AudioOutput:

@@ -12,7 +12,7 @@ from rich.table import Table
 from pipelines.canvas import seam_reach
 from pipelines.clips import WrittenClip
 from pipelines.making import steps_of
-from pipelines.request import Request
+from pipelines.request import Job, Request
 from pipelines.settling import steps_run
 from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import say
@@ -66,17 +66,17 @@ class SolverBar:
     """A bar over the solver steps of all batches, on standard error, where a person looks.
 
     Args:
-        clips: in all.
+        jobs: all clips.
         settings: of `TextToAudioPipeline.settle`.
     """
 
-    def __init__(self, clips: int, settings: dict[str, Any]) -> None:
+    def __init__(self, jobs: Sequence[Job], settings: dict[str, Any]) -> None:
         console = Console(stderr=True)
         # Paths are for standard output, whatever is shown meanwhile.
         self.progress = Progress(
             console=console, disable=not sys.stderr.isatty(), transient=True, redirect_stdout=False
         )
-        self.task = self.progress.add_task("generating", total=steps_of(clips, settings) or None)
+        self.task = self.progress.add_task("generating", total=steps_of(jobs, settings) or None)
 
     def __enter__(self) -> "SolverBar":
         """Show it."""
@@ -117,6 +117,7 @@ def remarks(clip: WrittenClip) -> list[str]:
     found += ["nearly silent"] if clip.loudness < SILENT_DB else []
     # A note is a matter of cents.
     found += [f"tuned by {100.0 * clip.tuned:+.0f} cents"] if clip.tuned else []
+    found += [f"struck at {clip.attack:.3f} s"] if clip.attack is not None else []
     return found + ([f"seam {clip.seam:.2f}"] if clip.seam is not None else [])
 
 

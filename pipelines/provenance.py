@@ -17,7 +17,7 @@ from pipelines.request import AudioOutput, Job
 
 MARK = "melisma "
 # Counts up where the same settings come to give other samples; pages without a number are of the first.
-REVISION = 9
+REVISION = 10
 # Where the settings of an edit or a style name a file.
 SOURCES = ("init_audio", "toward", "path")
 # Settings that a page leaves out where they are so.
@@ -211,4 +211,4 @@ def check_stages(page: Mapping[str, Any], fingerprints: Mapping[str, str]) -> No
 def job_page(job: Job) -> dict[str, Any]:
     """A job as plain containers."""
     page = {**asdict(job), "numbers": dict(job.numbers), "parts": list(job.parts)}
-    return page if job.step else {name: value for name, value in page.items() if name != "step"}
+    return {name: value for name, value in page.items() if value or name not in ("step", "struck")}

@@ -15,6 +15,7 @@ from latent_diffusion.likelihood import prompt_evidence
 from latent_diffusion.model import LatentDiffusion
 from pipelines.conditions import conditions_of
 from pipelines.request import Job, Request
+from pipelines.turns import any_struck, parts_of
 
 MOST = 64
 
@@ -54,6 +55,12 @@ def evidence(
     Raises:
         ValueError: jobs that are made of several prompts.
     """
+    if any_struck(jobs, settings):
+        scores: dict[int, float] = {}
+        for part in parts_of(diffusion, jobs, settings):
+            given = (latents[part.rows, :, : part.frames], part.jobs, part.settings)
+            scores |= zip(part.rows, evidence(diffusion, *given, on_pass), strict=True)
+        return [scores[row] for row in range(len(jobs))]
     # By the plain words, however each of them was meant.
     condition, _ = conditions_of(diffusion, jobs, {**settings, "variety": 0.0}, latents.shape[-1])
     if not isinstance(condition, Condition):

@@ -104,6 +104,7 @@ class Job:
         parts: prompts that make the sound together; the prompt alone where there are none.
         place: of a morph, 0 is its first end, 1 its second.
         step: of a morph, which of its clips, from 1; 0 where there is none.
+        struck: of a loop, it begins anew each time round (`pipelines.striking`).
     """
 
     prompt: str
@@ -114,6 +115,7 @@ class Job:
     parts: tuple[str, ...] = ()
     place: float = 0.0
     step: int = 0
+    struck: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class AudioOutput:
         tuned: per clip, by how many semitones it was moved to be in tune.
         jobs: per clip that was computed, what was asked for.
         rows: per clip, which of the jobs it is.
-        origins: per loop, the sample at which the circle closes that it was made on.
+        origins: per loop, the sample at which it begins: where the circle closes that it was made on, or is struck.
     """
 
     waveforms: Tensor
@@ -145,6 +147,14 @@ class AudioOutput:
     jobs: tuple[Job, ...] = field(default=())
     rows: tuple[int, ...] = ()
     origins: tuple[int, ...] = ()
+
+    def closing(self, row: int) -> int:
+        """The sample at which the circle of a loop closes, beside the file's end; 0 where there is no other place."""
+        return 0 if self.struck(row) else self.origins[row]
+
+    def struck(self, row: int) -> bool:
+        """Whether a loop begins anew each time round."""
+        return self.jobs[self.rows[row]].struck
 
 
 def asked_numbers(settings: Mapping[str, Any]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from pipelines.guarding import PEAK_LIMIT, Zone, lowered
 from pipelines.looping import begun_at, smooth_starts
 from pipelines.request import AudioOutput, Job
 from pipelines.stereo import mono_of, widen
+from pipelines.striking import attack_frame
 from pipelines.tuning import note_of
 
 FADE_SECONDS = 0.01
@@ -199,7 +200,8 @@ def output_of(
     own = own.clone() if own.is_inference() else own
     # Of a morph made again, one clip alone, the page tells how loud the others were, and where all of them begin.
     least = float(settings.get("loudest", 0.0)) if settings["morph_clips"] else None
-    starts = loop_starts(own, settings, mel) if settings["loop"] else []
+    struck = [jobs[row].struck for row in rows]
+    starts = loop_starts(own, struck, settings, mel) if settings["loop"] else []
     own = begun_at(own, starts, mel) if starts else own
     zones = canvas.zones if canvas else ()
     made = finish(own, mel.sample_rate, not settings["loop"], settings["stereo"], asked, least, zones)
@@ -219,9 +221,18 @@ def output_of(
     )
 
 
-def loop_starts(waveforms: Tensor, settings: Mapping[str, Any], mel: MelConfig) -> list[int]:
-    """The frame at which each loop `(clips, samples)` is to begin; the steps of a morph all at the same."""
+def loop_starts(waveforms: Tensor, struck: Sequence[bool], settings: Mapping[str, Any], mel: MelConfig) -> list[int]:
+    """The frame at which each loop is to begin; the steps of a morph all at the same.
+
+    Args:
+        waveforms: `(clips, samples)`.
+        struck: whether each of them is: the file begins a little before it does.
+        settings: of all of them.
+        mel: of the model.
+    """
     known = settings.get("loop_start")
     if known is not None:
         return [int(known)] * len(waveforms)
-    return smooth_starts(waveforms, mel, together=bool(settings["morph_clips"]))
+    before = waveforms.shape[1] // mel.hop_length - attack_frame(mel)
+    smooth = smooth_starts(waveforms, mel, together=bool(settings["morph_clips"]))
+    return [before if own else start for own, start in zip(struck, smooth, strict=True)]

@@ -32,6 +32,7 @@ from pipelines.settling import SHORTEST_SECONDS, settle, started_sampler
 from pipelines.shaping import asked_of, clip_of, finish
 from pipelines.styling import StyleReader
 from pipelines.tuning import told_vocoder
+from pipelines.turns import any_struck, latents_of_kinds, sound_of_kinds
 from pipelines.words import request_of
 from training.device import choose_device, choose_precision, in_precision
 from vocoder.base import Vocoder, identity, licences_of
@@ -232,6 +233,8 @@ class TextToAudioPipeline:
     @torch.inference_mode()
     def sound(self, latents: Tensor, settings: dict[str, Any], jobs: Sequence[Job] = ()) -> Tensor:
         """Raw latents of a batch to its clips, unfinished, `(clips, samples)`, on the CPU; jobs tell their notes."""
+        if any_struck(jobs, settings):
+            return sound_of_kinds(self, latents, jobs, settings)
         vocoder = told_vocoder(self.vocoder, jobs, settings)
         vocode = partial(self.vocode, vocoder=vocoder)
         frames = self.diffusion.window_frames
@@ -255,6 +258,8 @@ class TextToAudioPipeline:
             canvas: what to start from, of as many latent frames as the clips have.
             watch: told what the solver holds, and what the model takes it for.
         """
+        if any_struck(jobs, settings):
+            return latents_of_kinds(self, jobs, settings, on_step, watch)
         spec = self.diffusion.spec
         frames = [spec.num_latent_frames(job.seconds) for job in jobs]
         noise = torch.zeros(len(jobs), spec.channels, max(frames))

@@ -26,6 +26,7 @@ from pipelines.ranking import best_rows, evidence
 from pipelines.request import AudioOutput, Request, jobs_of
 from pipelines.shaping import output_of
 from pipelines.text_to_audio import TextToAudioPipeline
+from pipelines.turns import with_struck
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def ranked_tries(pipeline: TextToAudioPipeline, request: Request) -> tuple[Audio
     """All tries of one prompt, `num_clips` of a request, and the number of that which `best_of` would keep."""
     settings = pipeline.settle(request)
     jobs = jobs_of(request, settings)
+    jobs = with_struck(pipeline, jobs, settings) if settings["loop"] else jobs
     latents = pipeline.latents(jobs, settings)
     (best,) = best_rows(jobs, evidence(pipeline.diffusion, latents, jobs, settings), 1)
     waveforms = pipeline.sound(latents, settings, jobs)

@@ -155,7 +155,7 @@ def test_the_bar_ends_where_the_work_does(words, pipeline, recordings) -> None:
         words["morph"] = [str(paths[end]) for end in words["morph"]]
     request = request_of(words.pop("prompts"), words)
     settings = pipeline.settle(request)
-    bar = SolverBar(len(jobs_of(request, settings)), settings)
+    bar = SolverBar(jobs_of(request, settings), settings)
     (task,) = bar.progress.tasks
     first, ends, names = task.total, [], []
 
