@@ -80,9 +80,13 @@ def variety(shown: Gallery) -> Iterator[Sound]:
 
 def loop(shown: Gallery) -> Iterator[Sound]:
     """A loop, played twice, beside a clip played twice; and one of what is struck."""
-    for prompt, loop in (("a warm synth pad", False), ("a warm synth pad", True), ("a marimba", True)):
+    for name, prompt, loop in (
+        ("pad, no loop, twice", "a warm synth pad", False),
+        ("pad, --loop, twice", "a warm synth pad", True),
+        ("marimba, --loop, twice", "a marimba", True),
+    ):
         once = shown.one(prompt, seconds=1.5, loop=loop)
-        yield f"{prompt}, {'--loop true' if loop else 'no loop'}, twice", torch.cat([once, once])
+        yield name, torch.cat([once, once])
 
 
 def morph(shown: Gallery) -> Iterator[Sound]:
