@@ -37,6 +37,8 @@ STATE_NAME, METADATA_NAME = "batch.json", "metadata.jsonl"
 # What a row may say for itself.
 ROW_WORDS = ("seconds", "label", *NUMBERS)
 MOST_NAMED = 5
+# Counts up where the same rows come to give other loops.
+LOOPS = 2
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def batch(
     todo = plan.missing()
     sound = sum(job.seconds for job in todo) * pipeline.sample_rate * 2 * (1 + bool(request.stereo))
     check_writable(out, int(sound + 100_000 * len(todo) * plot))
-    claim(plan, {"stages": pipeline.fingerprints, "revision": REVISION})
+    claim(plan, {"stages": pipeline.fingerprints, "revision": REVISION, **({"loops": LOOPS} if request.loop else {})})
     for _ in made(plan, todo, pipeline, plot):
         pass
     write_metadata(plan)
@@ -124,7 +126,7 @@ def made(plan: Plan, todo: Sequence[Job], pipeline: TextToAudioPipeline, plot: b
         task = bar.add_task("generating", total=len(plan.jobs), completed=done)
         for number, same in enumerate(alike(todo, pipeline.diffusion.spec)):
             began = time.perf_counter()
-            jobs = with_struck(pipeline, same, plan.settings) if plan.settings["loop"] else same
+            jobs = with_struck(pipeline, same, plan.settings)
             waveforms = pipeline.batch(jobs, plan.settings)
             for row in range(len(jobs)):
                 output = clip_of(waveforms, jobs, row, plan.settings, pipeline.autoencoder.mel)

@@ -16,6 +16,7 @@ from training.device import Device, Precision
 
 # Named here as well, for options are read before torch is.
 Spacing = Literal["even", "quadratic", "cosine"]
+Loop = bool | Literal["circle", "struck"]
 
 VOCODER_OPTION = "--vocoder."
 
@@ -27,7 +28,7 @@ def generate(
     mix: str | None = None,
     glide: bool = False,
     glide_at: str | None = None,
-    loop: bool = False,
+    loop: Loop = False,
     stereo: float = 0.0,
     morph: list[str] | None = None,
     morph_clips: int = DEFAULT_MORPH_CLIPS,
@@ -82,8 +83,8 @@ def generate(
         mix: weights of the prompts, such as 0.7,0.3: they make one sound together.
         glide: the prompts follow each other within one sound.
         glide_at: the second at which each prompt rules alone, such as 0,2,5; evenly over the sound when left out.
-        loop: the end leads into the beginning, without a seam; what is struck begins anew each turn and rings on; the
-            length is rounded to what goes round.
+        loop: true lets the end lead into the beginning without a seam, up to 60 s; what is struck begins anew each turn
+            and rings on. Which that is is heard; struck or circle decide it. The length is rounded to what goes round.
         stereo: width of a sound in two channels, such as 0.5 and up to 1; 0 is one channel. Both together are the
             one-channel sound, softer only where a channel would clip.
         morph: two prompts ("a kick" "a bell"), two seeds (1 2) or two sound files; clips lead from the first to the
@@ -97,8 +98,8 @@ def generate(
         style: a sound file whose timbre the clips are drawn towards.
         style_strength: how far, 0 to 1; 0.15 when left out. More of it takes more away from the prompt.
         init_audio: a sound file to start from: a variation of it, or with --mask or --extend_after more of it.
-        strength: how new a variation is: 0 gives the source back as the model hears it, 1 forgets it; 0.6 when left
-            out, 1 inside a mask.
+        strength: how new a variation, or a morph of two sound files, is: 0 gives the source back as the model hears
+            it, 1 forgets it; 0.6 when left out, 1 inside a mask.
         mask: seconds that are made anew, as 0.4:0.8; all else is kept; repeat the option for several.
         extend_before: seconds to make before the sound of --init_audio, rounded to whole latent frames (of 23 ms in
             the bundled model).
@@ -110,16 +111,20 @@ def generate(
             trained on is made window by window.
         num_clips: clips of each prompt.
         best_of: make so many for each clip that is asked for, and keep those that fit their prompt best.
-        variety: how far clips of the same words may lie apart, 0 to 1; from the bundle when left out.
+        variety: how far clips of the same words may lie apart, 0 to 1; when left out from the bundle, and 0 with
+            --init_audio.
         seed: clip i of seed K is always the same clip; random, recorded and printed when left out.
-        guidance_scale: how strongly the prompt is followed; 1 is off.
-        autoguidance: how strongly clips are led away from what a weaker model makes of the same words; 1 is off.
-        autoguidance_interval: the times at which --autoguidance acts, as 0.5:1; 0 is noise, 1 the finished sound.
-        guidance_interval: the times at which --guidance_scale acts, as 0.1:0.8; 0 is noise, 1 the finished sound.
+        guidance_scale: how strongly the prompt is followed; 1 is off; from the bundle when left out.
+        autoguidance: how strongly clips are led away from what a weaker model makes of the same words; 1 is off; from
+            the bundle when left out.
+        autoguidance_interval: the times at which --autoguidance acts, as 0.5:1; 0 is noise, 1 the finished sound; from
+            the bundle when left out.
+        guidance_interval: the times at which --guidance_scale acts, as 0.1:0.8; from the bundle when left out.
         guidance_rescale: how much of the harshness of a large --guidance_scale is taken back, 0 to 1.
         guidance_parallel: how much of the guidance may make a sound louder and harsher, 0 to 1 (projected guidance).
-        solver: such as euler, midpoint, heun, dpmpp_2m, ddim, stochastic, ancestral or adaptive.
-        solver_steps: how many steps lead from noise to sound; more is slower and finer.
+        solver: such as euler, midpoint, heun, dpmpp_2m, ddim, stochastic, ancestral or adaptive; from the bundle when
+            left out.
+        solver_steps: how many steps lead from noise to sound; more is slower and finer; from the bundle when left out.
         spacing: where the solver's steps lie: even, quadratic (more near noise) or cosine (more at both ends).
         shift: above 1, more of the solver's steps lie near noise, where the kind of sound is decided.
         eta: how much fresh noise each step of --solver stochastic adds, 0 to 1.
@@ -132,7 +137,7 @@ def generate(
         format: of the sound files: wav, flac or ogg.
         stream: send one clip to standard output while it is being made, as a WAV or as bare 16-bit samples; nothing
             is written into --out.
-        plot: write a spectrogram picture of each clip.
+        plot: write a spectrogram picture of each clip; false writes none.
         watch: write how the first clip came out of noise, as a strip of spectrograms and as sound.
         device: where to compute; where it was made with --again.
         precision: of matrix products; auto takes what is fast on the device.

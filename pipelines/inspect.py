@@ -9,6 +9,8 @@ from pipelines.provenance import read_page, settings_from, sources_of
 from training.command import answer, run_command
 
 EDITED = ("strength", "mask", "extend_before", "extend_after")
+# Of loops, what was measured, and in what unit.
+MEASURED = {"seam": "", "attack": " s"}
 
 
 def inspect(file: Path, as_json: bool = False) -> None:
@@ -54,6 +56,8 @@ def told(page: dict[str, Any]) -> list[str]:
     lines.append(f"licences: {', '.join(page.get('licences', [])) or 'none told'}")
     lines.append("versions: " + ", ".join(f"{name} {value}" for name, value in page.get("versions", {}).items()))
     lines.append(f"computed on: {page.get('device', 'a device not told')}, threads {page.get('threads', 'not told')}")
+    measured = page.get("measured", {})
+    lines += [f"{name}: {measured[name]}{unit}" for name, unit in MEASURED.items() if name in measured]
     batch = page.get("batch", {}).get("jobs", [])
     lines.append(f"batch: computed together with {len(batch) - 1} others" if len(batch) > 1 else "batch: alone")
     return lines

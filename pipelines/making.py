@@ -51,9 +51,9 @@ def outputs(
     settings = pipeline.settle(request)
     jobs, canvas = jobs_of(request, settings), pipeline.canvas(settings)
     tell = on_part or (lambda _name, _steps: None)
-    if settings["loop"]:
-        tell("listening for what is struck", hearing_steps(len(jobs)))
-        jobs = with_struck(pipeline, jobs, settings, on_step)
+    if heard := hearing_steps(len(jobs), settings):
+        tell("listening for what is struck", heard)
+    jobs = with_struck(pipeline, jobs, settings, on_step)
     if settings["morph_clips"]:
         jobs = placed(pipeline, jobs, settings, canvas, on_step, tell)
     tell("generating", steps_of(jobs, settings))
@@ -91,7 +91,12 @@ def placed(
 
     def log_mels(some: Sequence[Job]) -> torch.Tensor:
         latents = pipeline.latents(some, settings, on_step, canvas)
-        return decoded_mels(pipeline.autoencoder, latents, settings["loop"] and not any_struck(some, settings))
+        if any_struck(some, settings):
+            # Of a struck loop the first turn, by far the loudest of its ring.
+            return decoded_mels(
+                pipeline.autoencoder, latents[..., : pipeline.diffusion.spec.num_latent_frames(some[0].seconds)]
+            )
+        return decoded_mels(pipeline.autoencoder, latents, bool(settings["loop"]))
 
     return evened(
         jobs, log_mels, BATCH_CLIPS, lambda count: tell("placing the steps", steps_of(jobs[:count], settings))

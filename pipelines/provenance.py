@@ -17,7 +17,7 @@ from pipelines.request import AudioOutput, Job
 
 MARK = "melisma "
 # Counts up where the same settings come to give other samples; pages without a number are of the first.
-REVISION = 10
+REVISION = 9
 # Where the settings of an edit or a style name a file.
 SOURCES = ("init_audio", "toward", "path")
 # Settings that a page leaves out where they are so.

@@ -65,7 +65,7 @@ def evidence(
     condition, _ = conditions_of(diffusion, jobs, {**settings, "variety": 0.0}, latents.shape[-1])
     if not isinstance(condition, Condition):
         raise ValueError("best_of: expected jobs of one prompt each, got several that sound together")
-    return [float(value) for value in prompt_evidence(diffusion, latents, condition, settings["loop"], on_pass)]
+    return [float(value) for value in prompt_evidence(diffusion, latents, condition, bool(settings["loop"]), on_pass)]
 
 
 def best_rows(jobs: Sequence[Job], scores: Sequence[float], num_clips: int) -> list[int]:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from latent_diffusion.solvers import Spacing
 from pipelines.editing import Edit
 
+Loop = bool | Literal["circle", "struck"]
 NUMBERS = ("pitch", "loudness", "brightness")
 # So many clips are computed at once.
 BATCH_CLIPS = 16
@@ -47,7 +48,8 @@ class Request:
         style: a sound file whose timbre the clips are drawn towards.
         style_strength: how far, 0 to 1; 0.15 when left out.
         edit: a sound to start from.
-        loop: the end leads into the beginning; the length is rounded to what goes round.
+        loop: the end leads into the beginning; the length is rounded to what goes round. True hears which are struck;
+            "circle" and "struck" say so of all.
         morph_clips: so many clips that lead from the first of two prompts to the second, from `seed` to `to_seed`, and
             from the sound of an edit to that which it leads toward; 0 is no morph.
         to_seed: of the last clip of a morph.
@@ -83,7 +85,7 @@ class Request:
     style: Path | str | None = None
     style_strength: float | None = None
     edit: Edit | None = None
-    loop: bool = False
+    loop: Loop = False
     morph_clips: int = 0
     to_seed: int | None = None
     stereo: float = 0.0

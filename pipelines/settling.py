@@ -184,6 +184,8 @@ def check_prompts(request: Request) -> None:
     if not said and (request.edit is None or request.prompts):
         raise ValueError("prompt: expected some words, got an empty prompt")
     check_morph(request)
+    if request.loop not in (False, True, "circle", "struck"):
+        raise ValueError(f"loop: expected true, false, circle or struck, got {request.loop!r}")
     if request.loop and request.edit is not None:
         raise ValueError(f"loop and {request.edit.option} contradict each other: a recording does not go round")
     if request.mix and request.glide:

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from audio.mel import MelConfig
 
-# A sound is heard for so long at least.
-HEARING_SECONDS = 2.0
+# A sound is heard for so long at least, and rings on so far into the next turn.
+HEARING_SECONDS, RINGS_ON_SECONDS = 2.0, 1.0
 # As loud as it gets, but for so many decibels, within so many seconds; and so much softer in the middle of its ring.
 AT_ONCE_SECONDS, AT_ONCE_DB = 0.15, 3.0
 MIDDLE, FALLEN_DB = (0.4, 0.6), 10.0
@@ -31,14 +31,21 @@ SMOOTHING_SECONDS = 0.05
 FADE_SECONDS = 0.05
 
 
-def ring_seconds(seconds: float, longest: float) -> float:
-    """How long a struck sound of a loop is made: two turns, where the model can, for what rings on into the next.
+def heard_seconds(seconds: float, longest: float) -> float:
+    """How long a sound is made to hear whether it is struck: two turns, but no longer than the model knows.
+
+    Beyond that all sounds come to an end, the held ones too.
 
     Args:
         seconds: of the loop.
         longest: that the model was trained on.
     """
-    return max(seconds, min(longest, max(2.0 * seconds, HEARING_SECONDS)))
+    return min(longest, max(2.0 * seconds, HEARING_SECONDS))
+
+
+def ring_seconds(seconds: float, longest: float) -> float:
+    """How long a struck sound of a loop is made: so that its end lies within another turn; arguments as above."""
+    return max(heard_seconds(seconds, longest), seconds + RINGS_ON_SECONDS)
 
 
 def is_struck(log_mel: Tensor, frame_rate: float) -> bool:
@@ -50,9 +57,9 @@ def is_struck(log_mel: Tensor, frame_rate: float) -> bool:
     """
     power = log_mel.double().mul(2.0).exp().sum(dim=0)
     width = max(1, round(SMOOTHING_SECONDS * frame_rate))
-    smooth = torch.nn.functional.avg_pool1d(power[None], width, 1, width // 2, count_include_pad=False)[0]
-    loudest = float(smooth.max())
-    soon = float(smooth[: max(1, round(AT_ONCE_SECONDS * frame_rate))].max())
+    power = torch.nn.functional.avg_pool1d(power[None], width, 1, width // 2, count_include_pad=False)[0]
+    loudest = float(power.max())
+    soon = float(power[: max(1, round(AT_ONCE_SECONDS * frame_rate))].max())
     first, last = (math.floor(share * len(power)) for share in MIDDLE)
     middle = float(power[first : max(last, first + 1)].mean())
     return _decibels(loudest / soon) <= AT_ONCE_DB and _decibels(loudest / middle) >= FALLEN_DB

@@ -28,7 +28,7 @@ from pipelines.making import joined, outputs
 from pipelines.morphing import job_noise
 from pipelines.request import BATCH_CLIPS, AudioOutput, Job, Request
 from pipelines.resources import DEFAULT_BUNDLE, loaded_from, resource
-from pipelines.settling import SHORTEST_SECONDS, settle, started_sampler
+from pipelines.settling import LONGEST_LOOP_SECONDS, SHORTEST_SECONDS, settle, started_sampler
 from pipelines.shaping import asked_of, clip_of, finish
 from pipelines.styling import StyleReader
 from pipelines.tuning import told_vocoder
@@ -198,8 +198,10 @@ class TextToAudioPipeline:
             the number of a job and its clip, `(samples,)` in [-1, 1].
 
         Raises:
-            ValueError: a setting out of its range.
+            ValueError: a setting out of its range, or loops, which must be of one length.
         """
+        if request.loop:
+            raise ValueError("run_jobs: clips of several lengths are no loops")
         order = sorted(range(len(jobs)), key=lambda number: jobs[number].seconds)
         longest = max((job.seconds for job in jobs), default=SHORTEST_SECONDS)
         settings = self.settle(replace(request, seconds=longest))
@@ -216,7 +218,9 @@ class TextToAudioPipeline:
         """Fill in the defaults and refuse what cannot be done; see `pipelines.settling.settle`."""
         settings = settle(request, self.defaults, self.diffusion, self.precision)
         if settings["loop"]:
-            settings["seconds"] = loop_seconds(settings["seconds"], self.autoencoder, self.vocoder)
+            settings["seconds"] = loop_seconds(
+                settings["seconds"], self.autoencoder, self.vocoder, LONGEST_LOOP_SECONDS
+            )
         return settings
 
     @torch.inference_mode()
@@ -238,7 +242,7 @@ class TextToAudioPipeline:
         vocoder = told_vocoder(self.vocoder, jobs, settings)
         vocode = partial(self.vocode, vocoder=vocoder)
         frames = self.diffusion.window_frames
-        return decoded(latents, self.autoencoder, vocoder, vocode, self.precision, settings["loop"], frames)
+        return decoded(latents, self.autoencoder, vocoder, vocode, self.precision, bool(settings["loop"]), frames)
 
     @torch.inference_mode()
     def latents(
@@ -273,7 +277,9 @@ class TextToAudioPipeline:
             sampler = started_sampler(settings, start_time)
             valid = None if min(frames) == max(frames) else torch.tensor(frames)
             given = (condition, sampler, valid, on_step, start, start_time, kept, negative)
-            return self.diffusion.sample(noise.to(self.device), *given, settings["loop"], watch, self.style(settings))
+            return self.diffusion.sample(
+                noise.to(self.device), *given, bool(settings["loop"]), watch, self.style(settings)
+            )
 
     def vocode(self, log_mel: Tensor, vocoder: Vocoder | None = None) -> Tensor:
         """Log-mel `(batch, n_mels, frames)` of the autoencoder's contract to `(batch, samples)`.

@@ -68,8 +68,7 @@ def asked_clips(folder: AudioFolder, families: Sequence[str], split: Split, clip
 def ranked_tries(pipeline: TextToAudioPipeline, request: Request) -> tuple[AudioOutput, int]:
     """All tries of one prompt, `num_clips` of a request, and the number of that which `best_of` would keep."""
     settings = pipeline.settle(request)
-    jobs = jobs_of(request, settings)
-    jobs = with_struck(pipeline, jobs, settings) if settings["loop"] else jobs
+    jobs = with_struck(pipeline, jobs_of(request, settings), settings)
     latents = pipeline.latents(jobs, settings)
     (best,) = best_rows(jobs, evidence(pipeline.diffusion, latents, jobs, settings), 1)
     waveforms = pipeline.sound(latents, settings, jobs)

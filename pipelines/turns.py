@@ -11,7 +11,7 @@ from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.sampling import Seen
 from pipelines.decoding import decoded_mels
 from pipelines.request import BATCH_CLIPS, Job
-from pipelines.striking import is_struck, laid_over, ring_seconds
+from pipelines.striking import heard_seconds, is_struck, laid_over, ring_seconds
 
 if TYPE_CHECKING:
     # The pipeline itself stands on this file.
@@ -28,7 +28,10 @@ def with_struck(
     settings: Mapping[str, Any],
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[Job]:
-    """The jobs of loops, told which of them are struck; the steps of a morph are all of one kind, that of most.
+    """The jobs, told which of them are loops that are struck.
+
+    Clips that are compared are of one kind: the steps of a morph struck if one of them is, for it would be silent
+    otherwise; tries of one prompt, of which the best are kept, as most of them are.
 
     Args:
         pipeline: makes them.
@@ -36,21 +39,29 @@ def with_struck(
         settings: of `TextToAudioPipeline.settle`.
         on_step: called after every solver step.
     """
+    if settings["loop"] is not True:
+        return [replace(job, struck=settings["loop"] == "struck") for job in jobs]
     quick = {**settings, "solver": pipeline.diffusion.solver_names()[0], "solver_steps": HEARING_STEPS}
-    quick |= {"spacing": "even", "shift": 1.0}
-    found: list[bool] = []
+    quick |= {"spacing": "even", "shift": 1.0, "loop": False}
+    rate, found = pipeline.autoencoder.mel.frame_rate, list[bool]()
     for start in range(0, len(jobs), BATCH_CLIPS):
-        part, alone = ringing(pipeline.diffusion, jobs[start : start + BATCH_CLIPS], quick)
-        log_mels = decoded_mels(pipeline.autoencoder, pipeline.latents(part, alone, on_step))
-        found += [is_struck(log_mel, pipeline.autoencoder.mel.frame_rate) for log_mel in log_mels]
+        heard = heard_seconds(jobs[start].seconds, pipeline.diffusion.max_seconds)
+        part = [replace(job, seconds=heard) for job in jobs[start : start + BATCH_CLIPS]]
+        log_mels = decoded_mels(pipeline.autoencoder, pipeline.latents(part, quick, on_step))
+        found += [is_struck(log_mel, rate) for log_mel in log_mels]
     if settings["morph_clips"]:
-        found = [2 * sum(found) >= len(found)] * len(found)
+        found = [any(found)] * len(found)
+    elif settings["best_of"] > 1:
+        of_prompt: dict[str, list[bool]] = {}
+        for job, struck in zip(jobs, found, strict=True):
+            of_prompt.setdefault(job.prompt, []).append(struck)
+        found = [2 * sum(of_prompt[job.prompt]) >= len(of_prompt[job.prompt]) for job in jobs]
     return [replace(job, struck=struck) for job, struck in zip(jobs, found, strict=True)]
 
 
-def hearing_steps(clips: int) -> int:
-    """How often `on_step` is called until so many clips are heard beforehand."""
-    return -(-clips // BATCH_CLIPS) * HEARING_STEPS
+def hearing_steps(clips: int, settings: Mapping[str, Any]) -> int:
+    """How often `on_step` is called until so many clips are heard beforehand; 0 where none are."""
+    return -(-clips // BATCH_CLIPS) * HEARING_STEPS if settings["loop"] is True else 0
 
 
 class Part(NamedTuple):

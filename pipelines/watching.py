@@ -78,12 +78,14 @@ def write_watch(watch: Watch, pipeline: TextToAudioPipeline, base: Path, title: 
     picture, sound = (base.with_name(base.name + ending) for ending in WATCHED)
     chosen = watch.chosen()
     states, guesses = (torch.stack([held[number] for number in chosen]) for held in (watch.states, watch.guesses))
-    rows = [decoded_mels(pipeline.autoencoder, held) for held in (states, guesses)]
+    jobs = [watch.job] * len(chosen)
+    around = bool(watch.settings["loop"]) and not watch.job.struck
+    rows = [decoded_mels(pipeline.autoencoder, held, around) for held in (states, guesses)]
     names = [f"t = {watch.times[number]:.2f}" for number in chosen]
     panels = [list(zip(names, log_mels.numpy(), strict=True)) for log_mels in rows]
     figure = strip_figure(panels, pipeline.autoencoder.mel, title, ("x_t", "guess of the data"))
     save_small(figure, picture)
-    sounds = pipeline.sound(guesses, {**watch.settings, "loop": False}, [watch.job] * len(chosen))
+    sounds = pipeline.sound(guesses, watch.settings, jobs)
     waveform = torch.nn.functional.pad(sounds, (0, round(PAUSE_SECONDS * pipeline.sample_rate))).flatten()
     waveform *= min(1.0, 0.99 / max(float(waveform.max()), -float(waveform.min()), 1e-9))
     write_audio(sound, waveform.numpy(), pipeline.sample_rate)

@@ -97,6 +97,21 @@ def test_what_is_kept_sounds_as_it_did_and_what_is_not_does_not(pipeline, long_s
     assert compared > 200
 
 
+@pytest.mark.parametrize("solver", ["heun", "dpmpp_2m", "ddim", "ancestral", "stochastic"])
+def test_every_kind_of_solver_keeps_what_a_mask_keeps(pipeline, long_sources, solver) -> None:
+    mel, source = pipeline.autoencoder.mel, long_sources[0]
+    whole = log_mel(pipeline, pipeline((), edit=Edit(source, 0.0), **STEPS).waveforms)
+    half = 0.5 * whole.shape[-1] / mel.frame_rate
+    edit = Edit(source, mask=((half, half + 0.3),))
+    filled = log_mel(pipeline, pipeline(("a hand clap",), edit=edit, solver=solver, **STEPS).waveforms)
+    reach = seam_reach(edit, pipeline.autoencoder, pipeline.diffusion, pipeline.vocoder)
+    first = math.floor((half - reach) * mel.frame_rate) - 4
+    assert first > 20
+    assert nats(whole[:, :first], filled[:, :first]) < 0.05
+    middle = slice(int(half * mel.frame_rate), int((half + 0.3) * mel.frame_rate))
+    assert nats(whole[:, middle], filled[:, middle]) > 0.3
+
+
 def test_beyond_the_printed_reach_of_two_masks_all_is_kept(pipeline, long_sources, tmp_path, capsys) -> None:
     for source in long_sources[:3]:
         heard = []

@@ -187,7 +187,9 @@ def test_whole_numbers_may_come_as_floats(small_bundle) -> None:
 def test_a_loop_is_a_whole_circle_at_any_length() -> None:
     pipeline = TextToAudioPipeline.from_pretrained(device="cpu")
     unit = pipeline.diffusion.spec.frames_per_latent * pipeline.autoencoder.mel.hop_length
-    for tenths in range(2, 600):
+    for tenths in range(2, 601):
         seconds = pipeline.settle(Request(prompts=("x",), seconds=tenths / 10.0, loop=True))["seconds"]
+        # As tables do, whose rows are settled one by one.
+        assert pipeline.settle(Request(prompts=("x",), seconds=seconds, loop=True))["seconds"] == seconds
         samples = round(seconds * pipeline.sample_rate)
         assert pipeline.diffusion.spec.num_latent_frames(seconds) * unit == samples

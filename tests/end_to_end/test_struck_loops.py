@@ -11,15 +11,17 @@ import torch
 from audio.files import read_audio
 from audio.measures import loudness_db
 from audio.mel import LogMelSpectrogram
-from pipelines import TextToAudioPipeline
+from pipelines import TextToAudioPipeline, turns
 from pipelines.batch import main as batch
 from pipelines.generate import main
+from pipelines.inspect import main as inspect
 from pipelines.looping import seam_score
 from pipelines.making import steps_of
 from pipelines.provenance import job_page
 from pipelines.request import Job, Request, jobs_of
-from pipelines.striking import attack_frame, is_struck, laid_over, ring_seconds
+from pipelines.striking import attack_frame, heard_seconds, is_struck, laid_over, ring_seconds
 from pipelines.turns import ringing, with_struck
+from pipelines.watching import watch_clip, write_watch
 
 STRUCK = ("a deep kick", "a tight snare", "a marimba", "an acoustic guitar strum")
 HELD = ("a string ensemble", "a drawbar organ, C4", "a flute, A4", "a choir, C4")
@@ -91,6 +93,60 @@ def test_on_a_circle_nothing_begins(pipeline) -> None:
     assert all(decibels(pipeline, one) > -25.0 for one in struck)
 
 
+def test_a_struck_loop_longer_than_the_model_knows(pipeline) -> None:
+    mel = pipeline.autoencoder.mel
+    made = pipeline(("a deep kick", "a bright piano, C4", "a flute, A4"), loop=True, seconds=6.0, **SETTINGS)
+    assert [made.struck(row) for row in range(3)] == [True, True, False]
+    for row, waveform in enumerate(made.waveforms):
+        assert decibels(pipeline, waveform) > -25.0
+        assert seam_score(waveform, mel, made.closing(row)) <= 1.0
+    # Of a piano no turn ends in a hole: ahead of its attack it is as loud as half a second before.
+    turn = made.waveforms[1].roll(-made.origins[1])
+    last, before = (decibels(pipeline, turn[-round(ago * 44_100) :][: 44_100 // 10]) for ago in (0.1, 0.6))
+    assert abs(last - before) < 10.0
+
+
+def test_whoever_asks_may_decide_the_kind(pipeline) -> None:
+    words = {"seconds": 0.75, **SETTINGS}
+    organ, kick = "a drawbar organ, C4", "a deep kick"
+    assert not pipeline(kick, loop="circle", **words).struck(0)
+    struck = pipeline(organ, loop="struck", **words)
+    assert struck.struck(0)
+    # A circle is the same whether it was heard or asked for.
+    heard, asked = (pipeline(organ, loop=loop, **words) for loop in (True, "circle"))
+    assert torch.equal(heard.waveforms, asked.waveforms)
+    assert not torch.equal(struck.waveforms, asked.waveforms)
+    with pytest.raises(ValueError, match="loop: expected true, false, circle or struck, got 'round'"):
+        pipeline(organ, loop="round", **words)
+    with pytest.raises(ValueError, match="clips of several lengths are no loops"):
+        next(pipeline.run_jobs([Job(kick, 0, 0.5)], Request((kick,), loop=True)))
+
+
+def test_clips_that_are_compared_are_of_one_kind(pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries of one prompt as most of them are, the steps of a morph struck if one of them is."""
+    answers = iter([True, False, False, True, True, False, *[False] * 5, True])
+    monkeypatch.setattr(turns, "is_struck", lambda *_: next(answers))
+    tries = Request(("a", "b"), 0.5, best_of=3, loop=True, **SETTINGS)
+    settings = pipeline.settle(tries)
+    kinds = [job.struck for job in with_struck(pipeline, jobs_of(tries, settings), settings)]
+    assert kinds == [False] * 3 + [True] * 3
+    morph = Request(("a", "b"), 0.5, morph_clips=6, loop=True, **SETTINGS)
+    settings = pipeline.settle(morph)
+    assert all(job.struck for job in with_struck(pipeline, jobs_of(morph, settings), settings))
+
+
+def test_a_loop_can_be_watched(pipeline, tmp_path) -> None:
+    """What is seen last is the clip, wherever its file begins."""
+    for loop, seconds in (("struck", 0.75), ("circle", 0.75)):
+        made = pipeline("a deep kick", loop=loop, seconds=seconds, **SETTINGS)
+        watch = watch_clip(pipeline, made)
+        _, path = write_watch(watch, pipeline, tmp_path / loop, loop)
+        heard = torch.from_numpy(read_audio(path, pipeline.sample_rate)[0]).reshape(6, -1)[-1]
+        turn = made.waveforms[0].roll(-made.origins[0])
+        seen = heard[: len(turn)]
+        assert float(torch.nn.functional.cosine_similarity(seen, turn, dim=0)) > 0.99
+
+
 def test_both_kinds_in_one_batch(pipeline, tmp_path, capsys) -> None:
     prompts = ("a deep kick", "a drawbar organ, C4")
     together = pipeline(prompts, loop=True, seconds=0.75, num_clips=2, **SETTINGS)
@@ -113,6 +169,8 @@ def test_both_kinds_in_one_batch(pipeline, tmp_path, capsys) -> None:
         page = json.loads(Path(line).with_suffix(".json").read_text())
         assert ("attack" in page["measured"]) == struck
         assert [job.get("struck", False) for job in page["batch"]["jobs"]] == [True, False]
+        assert inspect([line]) == 0
+        assert ("attack: 0.0464 s" in capsys.readouterr().out) == struck
         assert main(["--again", line, "--plot", "false", "--device", "cpu", "--out", str(tmp_path / "again")]) == 0
         made = capsys.readouterr().out.strip()
         assert np.array_equal(soundfile.read(line)[0], soundfile.read(made)[0])
@@ -129,10 +187,14 @@ def test_tables_and_morphs_of_struck_loops(pipeline, tmp_path, capsys) -> None:
     morph = pipeline(("a deep kick", "a tight snare"), loop=True, morph_clips=4, seconds=0.5, **SETTINGS)
     assert all(morph.struck(row) for row in range(4))
     assert len(set(morph.origins)) == 1
-    assert all(decibels(pipeline, one) > -40.0 for one in morph.waveforms)
-    # Of a kick that becomes an organ the steps are of one kind, so that none is another thing than its neighbour.
-    mixed = pipeline(("a deep kick", "a drawbar organ"), loop=True, morph_clips=4, seconds=0.5, **SETTINGS)
-    assert len({mixed.struck(row) for row in range(4)}) == 1
+    # Of a kick that becomes an organ the steps are of one kind, and none is silent.
+    mixed = pipeline(("a deep kick", "a drawbar organ"), loop=True, morph_clips=9, seconds=0.5, **SETTINGS)
+    assert all(mixed.struck(row) for row in range(9))
+    for steps in (morph, mixed):
+        assert all(decibels(pipeline, one) > -40.0 for one in steps.waveforms)
+    log_mel = LogMelSpectrogram(pipeline.autoencoder.mel)
+    apart = log_mel(mixed.waveforms).diff(dim=0).abs().mean(dim=(1, 2))
+    assert apart.max() < 3.0 * apart.median(), apart
 
 
 def test_a_ring_is_laid_over_itself() -> None:
@@ -150,8 +212,10 @@ def test_a_ring_is_laid_over_itself() -> None:
 
 
 def test_how_long_a_struck_sound_of_a_loop_is_made(pipeline) -> None:
-    assert [ring_seconds(seconds, 4.0) for seconds in (0.2, 1.0, 1.5, 3.0, 4.0, 9.0)] == [2.0, 2.0, 3.0, 4.0, 4.0, 9.0]
-    assert ring_seconds(0.2, 1.0) == 1.0
+    assert [ring_seconds(seconds, 4.0) for seconds in (0.2, 1.0, 1.5, 3.0, 4.0, 9.0)] == [2.0, 2.0, 3.0, 4.0, 5.0, 10.0]
+    assert ring_seconds(0.2, 1.0) == 1.2
+    # Held sounds of more than the model knows come to an end too, so none is heard for longer.
+    assert [heard_seconds(seconds, 4.0) for seconds in (0.2, 1.5, 4.0, 9.0)] == [2.0, 3.0, 4.0, 4.0]
     (job,), settings = ringing(pipeline.diffusion, [Job("a kick", 0, 1.5, struck=True)], {"loop": True, "seed": 1})
     assert (job.seconds, job.struck, settings) == (3.0, False, {"loop": False, "seed": 1})
     # Pages of clips that are no loops stay as they were.
