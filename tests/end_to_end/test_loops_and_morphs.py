@@ -169,6 +169,37 @@ def test_the_denoising_can_be_watched(pipeline, tmp_path, capsys) -> None:
     assert float(pipeline.diffusion.spec.whiten(watch.states[0][None]).std()) == pytest.approx(1.0, abs=0.1)
 
 
+def test_the_change_of_a_recording_can_be_watched(pipeline, sonic_pi_folder, tmp_path, capsys) -> None:
+    """A variation is seen from where its solver starts, and ends as the clip; so does what fills a mask."""
+    snare = sonic_pi_folder / "sn_dolf.flac"
+    for words, edit, steps in (((), Edit(snare, 0.5), 3), (("a clap",), Edit(snare, mask=((0.1, 0.2),)), 6)):
+        made = pipeline(words, edit=edit, seed=1, solver_steps=6)
+        watch = watch_clip(pipeline, made)
+        # Steps before the start are not taken: of six at a strength of a half three.
+        assert watch.times == pytest.approx([number / 6 for number in range(6 - steps, 6)])
+        guesses = pipeline.sound(torch.stack(watch.guesses), watch.settings, [watch.job] * steps)
+        clip = made.waveforms[0] / made.waveforms[0].abs().max()
+        apart = [nats(pipeline, one[: len(clip)] / one.abs().max(), clip) for one in guesses]
+        # What is held is guessed too, and not quite as it is.
+        assert apart[-1] < 0.5
+        assert apart[-1] < 0.5 * apart[0]
+    command = [
+        "--init_audio",
+        str(snare),
+        "--mask",
+        "0.1:0.2",
+        "--watch",
+        "true",
+        "--seed",
+        "1",
+        "--out",
+        str(tmp_path),
+    ]
+    assert main([*QUICK, *command]) == 0
+    names = [Path(line).name for line in capsys.readouterr().out.splitlines()]
+    assert [name.endswith(end) for name, end in zip(names[1:], ("_watch.png", "_watch.wav"), strict=True)] == [True] * 2
+
+
 def test_the_clips_of_a_morph_are_guarded_alike() -> None:
     sounds = torch.tensor([[0.5, -0.2], [2.0, 1.0], [0.1, 0.0]]).repeat(1, 2000)
     alone, together = finish(sounds.clone(), 44_100, False), finish(sounds.clone(), 44_100, False, least_peak=0.0)
