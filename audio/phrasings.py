@@ -9,6 +9,7 @@ never saw measure how it understands other people (`pipelines.check_classes`).
 
 import math
 import random
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,10 @@ import yaml
 
 from audio.notes import SHARPS
 
+# Words that say nothing of a sound.
+SMALL_WORDS = frozenset(
+    {"a", "an", "the", "of", "on", "in", "at", "to", "with", "for", "from", "and", "by", "its", "being", "one"}
+)
 NOTED = 4
 NOTE_FORMS = ("{phrase}, {note}", "{phrase} at {note}", "{note}, {phrase}", "{phrase} {note}")
 
@@ -62,3 +67,13 @@ def phrases_of(
 
 def _is_phrase(text: object) -> bool:
     return isinstance(text, str) and bool(text.strip())
+
+
+def words_of(text: str) -> set[str]:
+    """The words of a text, in small letters."""
+    return set(re.findall(r"[a-z0-9#]+", text.lower()))
+
+
+def content_words(text: str) -> set[str]:
+    """The same without those that say nothing of a sound."""
+    return words_of(text) - SMALL_WORDS

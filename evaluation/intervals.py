@@ -24,6 +24,7 @@ __all__ = [
     "Replicated",
     "Units",
     "distinct",
+    "even_interval",
     "mean_error",
     "mean_interval",
     "ratio_interval",
@@ -62,6 +63,25 @@ def mean_interval(values: Tensor, units: Tensor) -> Interval:
     if count < FEWEST_UNITS:
         return Interval(mean, reason=f"{count} independent units, {FEWEST_UNITS} are enough")
     reach = float(t.ppf(0.5 + LEVEL / 2.0, count - 1)) * mean_error(values, units)
+    return Interval(mean, mean - reach, mean + reach)
+
+
+def even_interval(hits: Tensor, groups: Tensor, units: Tensor) -> Interval:
+    """The mean of the shares of groups that weigh alike, with Student's interval; none from fewer than eight units.
+
+    Args:
+        hits: 0 or 1 for each clip, `(clips,)`.
+        groups: of each, `(clips,)`, integers from 0 on, none of them empty.
+        units: of each, `(clips,)`, integers.
+    """
+    hits, count = hits.double(), torch.bincount(groups).double()
+    shares = torch.zeros(len(count), dtype=torch.float64).index_add(0, groups, hits) / count
+    mean, independent = float(shares.mean()), len(distinct(units))
+    if independent < FEWEST_UNITS:
+        return Interval(mean, reason=f"{independent} independent units, {FEWEST_UNITS} are enough")
+    # What a clip adds to the error of its group's share, weighed as the group is.
+    residual = (hits - shares[groups]) * len(hits) / (len(count) * count[groups])
+    reach = float(t.ppf(0.5 + LEVEL / 2.0, independent - 1)) * mean_error(residual, units)
     return Interval(mean, mean - reach, mean + reach)
 
 

@@ -5,22 +5,20 @@ can be trusted; its accuracy on clips generated for the same families, over that
 `best_of` it tells instead what the best of several tries gains.
 """
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from audio.dataset import AudioFolder, Clip, Split
-from audio.files import resample
-from audio.phrasings import read_phrasings
-from evaluation.classifier import PICTURE, Classifier, picture, pictures_of_files, train_classifier
+from audio.phrasings import content_words, read_phrasings, words_of
+from evaluation.classifier import Classifier, pictures_of_files, train_classifier
+from evaluation.intervals import ratio_interval
 from evaluation.pitch import load_pitch_estimator
+from pipelines.class_answers import Answers, generated_answers
 from pipelines.progress import bar
 from pipelines.ranking import check_best_of
 from pipelines.request import Request
@@ -71,6 +69,10 @@ def check_classes(
     pipeline = TextToAudioPipeline.from_pretrained(model)
     folder = AudioFolder.scan(audio)
     families = usable_families(folder, minimum_clips, split)
+    if said:
+        said, known_already = unsaid(said, folder)
+        if known_already:
+            say(f"left out, for training captions say the same: {', '.join(known_already)}")
     prompts = prompts_of(families, folder, said, split)
     if said:
         known = read_phrasings(taught) if taught else {}
@@ -82,17 +84,20 @@ def check_classes(
     classifier = train_classifier(
         pictures_of_files([clip.path for clip in train], bar("reading")), [clip.family for clip in train], seed=seed
     )
-    real = classifier.accuracies(
-        pictures_of_files([clip.path for clip in test], bar("held-out")), [clip.family for clip in test]
+    real = Answers.of(
+        classifier,
+        pictures_of_files([clip.path for clip in test], bar("held-out")),
+        [clip.family for clip in test],
+        [clip.recording for clip in test],
     )
     length = min(seconds, pipeline.defaults.max_seconds)
     if best_of > 1:
         request = Request(num_clips=best_of, seconds=length, seed=seed, solver_steps=solver_steps)
-        answer(f"real held-out accuracy: {sum(real.values()) / len(real):.3f}")
+        answer(f"real held-out accuracy: {real.accuracy()}")
         report_gains(pipeline, asked_clips(folder, families, split, clips_per_family), request, classifier)
         return
-    made = generated_accuracies(pipeline, classifier, prompts, clips_per_family, length, seed, solver_steps)
-    report({name: real[name] for name in made}, made, Counter(clip.family for clip in test), clips_per_family)
+    made = generated_answers(pipeline, classifier, prompts, clips_per_family, length, seed, solver_steps)
+    report(real.of_families(set(prompts)), made, clips_per_family)
 
 
 def usable_families(folder: AudioFolder, minimum_clips: int, split: Split = "test") -> list[str]:
@@ -133,6 +138,17 @@ def held_out_captions(folder: AudioFolder, family: str, split: Split = "test") -
     return sorted({caption for clip in folder.split(split) if clip.family == family for caption in clip.captions})
 
 
+def unsaid(phrasings: Mapping[str, Sequence[str]], folder: AudioFolder) -> tuple[dict[str, list[str]], tuple[str, ...]]:
+    """A list without the prompts that say what a training caption says, in whatever order; and those prompts."""
+    captions = {frozenset(content_words(caption)) for clip in folder.split("train") for caption in clip.captions}
+    left = {
+        name: [text for text in listed if frozenset(content_words(text)) not in captions]
+        for name, listed in phrasings.items()
+    }
+    said = tuple(text for name, listed in phrasings.items() for text in listed if text not in left[name])
+    return {name: listed for name, listed in left.items() if listed}, said
+
+
 def unseen_share(
     phrasings: Mapping[str, Sequence[str]], folder: AudioFolder, taught: Mapping[str, Sequence[str]] | None = None
 ) -> float:
@@ -142,32 +158,6 @@ def unseen_share(
     seen = {word for text in captions | phrases for word in words_of(text)}
     texts = [text for listed in phrasings.values() for text in listed]
     return sum(bool(words_of(text) - seen) for text in texts) / len(texts)
-
-
-def words_of(text: str) -> set[str]:
-    """The words of a text, in small letters."""
-    return set(re.findall(r"[a-z0-9#]+", text.lower()))
-
-
-def generated_accuracies(
-    pipeline: TextToAudioPipeline,
-    classifier: Classifier,
-    prompts: Mapping[str, Sequence[str]],
-    clips_per_family: int,
-    seconds: float,
-    seed: int,
-    solver_steps: int | None = None,
-) -> dict[str, float]:
-    """Generate from the prompts of each family, and ask the classifier."""
-    pictures, names = [], []
-    for family in track(sorted(prompts), "generating", console=Console(stderr=True)):
-        stride = max(1, len(prompts[family]) // clips_per_family)
-        chosen = (list(prompts[family][::stride]) * clips_per_family)[:clips_per_family]
-        output = pipeline(chosen, seconds=seconds, seed=seed, solver_steps=solver_steps)
-        for waveform in output.waveforms:
-            pictures.append(picture(resample(waveform.numpy(), output.sample_rate, PICTURE.sample_rate)))
-            names.append(family)
-    return classifier.accuracies(torch.stack(pictures), names)
 
 
 def report_gains(
@@ -183,20 +173,19 @@ def report_gains(
         answer(f"best of {request.num_clips}, {name}: {gain}")
 
 
-def report(real: dict[str, float], made: dict[str, float], counts: Counter[str], generated: int) -> None:
+def report(real: Answers, made: Answers, generated: int) -> None:
     """The table on standard error, the three numbers on standard output (families weigh alike)."""
+    counts, own, other = Counter(real.families), real.accuracies(), made.accuracies()
     table = Table(
         "family", "held-out clips", "real accuracy", "generated accuracy", title=f"{generated} generated each"
     )
-    for name in sorted(real):
-        table.add_row(name, str(counts[name]), f"{real[name]:.2f}", f"{made[name]:.2f}")
+    for name in own:
+        table.add_row(name, str(counts[name]), f"{own[name]:.2f}", f"{other[name]:.2f}")
     Console(stderr=True).print(table)
-    real_mean = sum(real.values()) / len(real)
-    made_mean = sum(made.values()) / len(made)
-    answer(f"families: {len(real)} (chance {1 / len(real):.3f})")
-    answer(f"real held-out accuracy: {real_mean:.3f}")
-    answer(f"generated accuracy: {made_mean:.3f}")
-    answer(f"generated over real: {made_mean / max(real_mean, 1e-9):.3f}")
+    answer(f"families: {len(own)} (chance {1 / len(own):.3f})")
+    answer(f"real held-out accuracy: {real.accuracy()} ({len(set(real.units))} recordings)")
+    answer(f"generated accuracy: {made.accuracy()} ({len(set(made.units))} prompts)")
+    answer(f"generated over real: {ratio_interval(made.accuracy(), real.accuracy())}")
 
 
 def main(arguments: list[str] | None = None) -> int:

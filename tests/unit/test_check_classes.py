@@ -7,21 +7,22 @@ import pytest
 import torch
 
 from audio.dataset import AudioFolder, Clip
-from audio.phrasings import read_phrasings
-from pipelines import check_classes
+from audio.phrasings import read_phrasings, words_of
+from evaluation.intervals import even_interval
+from pipelines import class_answers
 from pipelines.check_classes import (
-    generated_accuracies,
     held_out_captions,
     prompts_of,
+    unsaid,
     unseen_share,
-    words_of,
 )
+from pipelines.class_answers import generated_answers
 from pipelines.recipes.captions import captions
 from pipelines.recipes.clips import Clip as PlannedClip
 from pipelines.recipes.gm_names import DRUM_KEYS, PROGRAMS
 from pipelines.recipes.traits import BRIGHT, DARK, DEEP
 
-PHRASINGS = Path(__file__).resolve().parents[2] / "configs/phrasings/oneshots.yaml"
+PHRASINGS = Path(__file__).resolve().parents[2] / "configs/phrasings"
 COURSES = ["short", "tight", "long", "punchy", "slow-attack", "swelling", "sustained", "decaying"]
 
 
@@ -33,20 +34,32 @@ def planned(family: str, names: tuple[str, ...], number: int) -> PlannedClip:
     )  # fmt: skip
 
 
-def test_prompts_of_the_first_list_hold_words_that_no_caption_has() -> None:
-    things = [*PROGRAMS, *DRUM_KEYS.values()]
-    said = {
-        word
+def recipe_captions() -> list[str]:
+    """What the recipe says of things of every kind."""
+    return [
+        caption
         for number in range(60)
-        for family, names in things
+        for family, names in [*PROGRAMS, *DRUM_KEYS.values()]
         for caption in captions(planned(family, names, number), [*BRIGHT, *DARK, *DEEP], COURSES)
-        for word in words_of(caption)
-    }
+    ]
+
+
+def test_prompts_of_the_first_list_hold_words_that_no_caption_has() -> None:
+    said = {word for caption in recipe_captions() for word in words_of(caption)}
     assert {"piano", "kick", "bright", "playing"} <= said
-    for family, texts in read_phrasings(PHRASINGS).items():
-        assert family in {name for name, _ in things} | {"strum"}
+    for family, texts in read_phrasings(PHRASINGS / "oneshots.yaml").items():
+        assert family in {name for name, _ in [*PROGRAMS, *DRUM_KEYS.values()]} | {"strum"}
         assert [text for text in texts if not words_of(text) - said] == []
         assert len(set(texts)) >= 5
+
+
+@pytest.mark.parametrize("name", ["oneshots.yaml", "oneshots_further.yaml"])
+def test_no_prompt_of_a_list_says_what_a_caption_says(name) -> None:
+    clip = Clip(Path("k.wav"), tuple(recipe_captions()), 1.0, -10.0, 100.0, family="kick")
+    listed = read_phrasings(PHRASINGS / name)
+    assert unsaid(listed, AudioFolder(Path(), (clip,))) == (listed, ())
+    # The measure knows one when it sees one.
+    assert unsaid({"ensemble": ["warm synth strings"]}, AudioFolder(Path(), (clip,)))[1] == ("warm synth strings",)
 
 
 def test_a_prompt_is_unseen_by_a_single_word() -> None:
@@ -80,12 +93,41 @@ def test_each_family_is_asked_as_often_and_by_its_own_prompts(monkeypatch: pytes
             return SimpleNamespace(waveforms=torch.zeros(len(prompts), 100), sample_rate=16000)
 
     class Classifier:
-        def accuracies(self, pictures, names):
-            return {name: names.count(name) / len(pictures) for name in names}
+        classes = ("kick", "snare", "tom")
 
-    monkeypatch.setattr(check_classes, "picture", lambda waveform: torch.zeros(2, 2))
-    monkeypatch.setattr(check_classes, "resample", lambda waveform, old, new: waveform)
+        def probabilities(self, pictures):
+            assert len(pictures) == 9
+            return torch.eye(3)[[0, 0, 1, 2, 1, 1, 2, 2, 2]]
+
+    monkeypatch.setattr(class_answers, "picture", lambda waveform: torch.zeros(2, 2))
+    monkeypatch.setattr(class_answers, "resample", lambda waveform, old, new: waveform)
     prompts = {"snare": ["c"], "kick": ["a", "b"], "tom": ["1", "2", "3", "4", "5", "6", "7"]}
-    found = generated_accuracies(Pipeline(), Classifier(), prompts, 3, 0.5, 7, 3)
+    found = generated_answers(Pipeline(), Classifier(), prompts, 3, 0.5, 7, 3)
     assert asked == [["a", "b", "a"], ["c", "c", "c"], ["1", "3", "5"]]
-    assert found == {"kick": 1 / 3, "snare": 1 / 3, "tom": 1 / 3}
+    assert found.accuracies() == {"kick": 2 / 3, "snare": 2 / 3, "tom": 1.0}
+    # Clips of one prompt are one draw: six of them, too few for an interval.
+    assert len(set(found.units)) == 6
+    assert found.accuracy().value == pytest.approx(7 / 9)
+    assert found.accuracy().low is None
+    assert found.of_families({"tom"}).accuracies() == {"tom": 1.0}
+
+
+def test_families_weigh_alike_in_value_and_interval() -> None:
+    hits = torch.tensor([1.0] * 30 + [0.0] * 10 + [1.0, 0.0, 1.0, 0.0])
+    groups = torch.tensor([0] * 40 + [1] * 4)
+    alone = even_interval(hits, groups, torch.arange(44))
+    assert alone.value == pytest.approx(0.5 * (0.75 + 0.5))
+    # Half of each group's own error, added as squares: 0.0685 and 0.25 of standard error, nearly.
+    reach = 0.5 * (0.75 * 0.25 / 40 + 0.5 * 0.5 / 4) ** 0.5
+    assert alone.high - alone.value == pytest.approx(2.017 * reach, rel=0.02)
+    # Clips of one recording are one: four alike are known as one is.
+    four = even_interval(hits.repeat_interleave(4), groups.repeat_interleave(4), torch.arange(44).repeat_interleave(4))
+    assert four.high - four.value == pytest.approx(alone.high - alone.value, rel=0.01)
+
+
+def test_prompts_that_captions_say_are_left_out() -> None:
+    clip = Clip(Path("k.wav"), ("a mid tom for a drum fill", "tom, low"), 1.0, -10.0, 100.0, family="tom")
+    folder = AudioFolder(Path(), (clip,))
+    left, said = unsaid({"tom": ["mid tom for drum fill", "a big tom", "low tom"], "kick": ["the low tom"]}, folder)
+    assert left == {"tom": ["a big tom"]}
+    assert said == ("mid tom for drum fill", "low tom", "the low tom")
