@@ -29,6 +29,7 @@ from pipelines.shaping import clip_of
 from pipelines.table import read_table
 from pipelines.text_to_audio import TextToAudioPipeline
 from pipelines.turns import with_struck
+from pipelines.vocabulary import tell_unheard
 from pipelines.words import request_of
 from training.command import answer, run_command, say
 from training.device import Device, Precision
@@ -111,6 +112,7 @@ def batch(
     sound = sum(job.seconds for job in todo) * pipeline.sample_rate * 2 * (1 + bool(request.stereo))
     check_writable(out, int(sound + 100_000 * len(todo) * plot))
     claim(plan, {"stages": pipeline.fingerprints, "revision": REVISION, **({"loops": LOOPS} if request.loop else {})})
+    tell_unheard([job.prompt for job in jobs], pipeline.words)
     for _ in made(plan, todo, pipeline, plot):
         pass
     write_metadata(plan)

@@ -8,6 +8,7 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from audio.files import file_hash, write_aside
 from latent_diffusion.guidance import GuidanceConfig
+from pipelines.vocabulary import read_words, taught_words, write_words
 from training.checkpoint import KINDS, StageRecord, load_stage, save_stage
 from training.command import answer, run_command, say
 
@@ -117,6 +119,11 @@ class Bundle:
         return Defaults(**self.page["defaults"])
 
     @property
+    def words(self) -> frozenset[str]:
+        """That it learnt sounds by; none where nobody kept them."""
+        return read_words(self.folder)
+
+    @property
     def licences(self) -> tuple[str, ...]:
         """Of the data it was trained on."""
         return tuple(self.page.get("licences", ()))
@@ -150,6 +157,8 @@ def bundle(
     card: Path | None = None,
     dtype: Literal["float16", "bfloat16", "float32"] = "float16",
     guide: Path | None = None,
+    words: Path | None = None,
+    phrasings: Path | None = None,
 ) -> None:
     """Join three trained stages into a bundle.
 
@@ -164,15 +173,21 @@ def bundle(
         dtype: in which weights are stored.
         guide: checkpoint of a weaker diffusion stage, trained on the same latents, that guides the model; when left
             out, the one that the diffusion stage holds, if any.
+        words: the folder of clips that the diffusion stage was trained on: the bundle keeps the words of their
+            captions, so that a prompt without any of them is told to be a guess.
+        phrasings: YAML of phrases that it learnt beside captions, with --words.
 
     Raises:
-        ValueError: a wrong checkpoint, or stages that do not belong together.
+        ValueError: a wrong checkpoint, stages that do not belong together, or an unusable folder of clips.
     """
     from latent_diffusion.config import LatentDiffusionConfig
     from latent_diffusion.guide import with_guide
     from latent_diffusion.model import LatentDiffusion
     from pipelines.text_to_audio import TextToAudioPipeline
 
+    if phrasings is not None and words is None:
+        raise ValueError("phrasings: these are phrases learnt beside captions; --words names the clips of those")
+    known = None if words is None else taught_words(words, phrasings)
     paths = dict(zip(KINDS, (autoencoder, diffusion, vocoder), strict=True))
     stages = {kind: load_stage(path, kind) for kind, path in paths.items()}
     if guide is not None:
@@ -190,7 +205,7 @@ def bundle(
         say("the guide is not asked where nothing is said: --defaults.autoguidance 1.5 would")
     if out.exists() and not (out / BUNDLE_NAME).is_file() and any(out.iterdir()):
         raise ValueError(f"out: '{out}' exists and is not a bundle; choose another folder")
-    page = write_bundle(out, stages, name or out.name, settled, card, STORED_TYPES[dtype])
+    page = write_bundle(out, stages, name or out.name, settled, card, STORED_TYPES[dtype], known)
     for kind, entry in page["stages"].items():
         say(f"{kind}: {entry['parameters'] / 1e6:.2f} million parameters, {entry['bytes'] / 2**20:.2f} MiB")
     answer(f"bundle: {out}")
@@ -204,6 +219,7 @@ def write_bundle(
     defaults: Defaults,
     card: Path | None,
     dtype: torch.dtype,
+    words: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Write all files aside, then put the folder in its place; returns the page.
 
@@ -227,6 +243,8 @@ def write_bundle(
         with write_aside(aside / BUNDLE_NAME) as file:
             file.write_text(json.dumps(page, indent=2) + "\n", encoding="utf-8")
         _copy_card(card, out, aside)
+        if words:
+            write_words(aside, words)
         aside.chmod(0o755)
         if out.exists():
             shutil.rmtree(out)

@@ -41,7 +41,7 @@ from latent_diffusion.windows import cuts_at
 from pipelines.borders import border_scores, cut_scores
 from pipelines.canvas import EDGE_FRAMES, seam_reach
 from pipelines.clips import check_writable
-from pipelines.control_promises import LIMITS, STRENGTHS, Property, decibels, show
+from pipelines.control_promises import BROKEN, LIMITS, STRENGTHS, Property, decibels, show
 from pipelines.editing import Edit
 from pipelines.live import live_job, live_output, stretches
 from pipelines.looping import seam_score
@@ -250,7 +250,7 @@ class ControlCheck:
             words: dict[str, Any] = {"seed": self.seed, "solver_steps": self.solver_steps, "seconds": LOOP_SECONDS}
             made = self.pipeline(prompt, loop=True, **words)
             heard = loudness_db(made.waveforms[0].numpy(), self.mel.sample_rate) > SILENT_DB
-            yield seam_score(made.waveforms[0], self.mel, made.closing(0)) if heard else math.inf
+            yield seam_score(made.waveforms[0], self.mel, made.closing(0)) if heard else BROKEN
 
     def long(self, prompts: Iterable[str]) -> Iterator[float]:
         """Change at each border of the last windows over that of the clip."""

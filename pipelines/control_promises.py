@@ -13,6 +13,8 @@ from torch import Tensor
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 ROUGHEST = 1.0
 QUIETEST = 1e-5
+# Of a loop that is silence, which has no seam.
+BROKEN = 100.0
 # What no value of a promise may exceed: nats, times the usual change, decibels, steps, octaves.
 LIMITS: dict[str, float | None] = {
     "strength": None,

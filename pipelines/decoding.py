@@ -122,7 +122,7 @@ def decoded_rows(batches: Sequence[Tensor], rows: Sequence[int], sound: Callable
     no wanted row are not, and no other row is kept.
 
     Args:
-        batches: raw latents, `(clips, channels, latent_frames)` each, all of one length.
+        batches: raw latents, `(clips, channels, latent_frames)` each.
         rows: wanted ones, counted through all batches.
         sound: of the batch of a number, `(clips, samples)`.
     """

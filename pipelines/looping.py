@@ -24,24 +24,24 @@ from vocoder.base import Vocoder
 PERCENTILE = 95.0
 
 
-def loop_seconds(seconds: float, autoencoder: MelVAE, vocoder: Vocoder, longest: float | None = None) -> float:
+def loop_seconds(seconds: float, autoencoder: MelVAE, vocoder: Vocoder, longest: float, struck: bool = False) -> float:
     """The length that goes round and is nearest to the one wanted: at least one turn of the clock.
 
     Args:
         seconds: wanted.
-        longest: seconds that it may have, where there is a limit.
         autoencoder: says how many mel frames a latent frame has.
         vocoder: says how far it hears, and may say how its windows must be aligned.
+        longest: seconds that it may have.
+        struck: no network has to go round for it.
 
     Raises:
         ValueError: a vocoder that hears the whole clip.
     """
     mel = autoencoder.mel
-    reach_of(vocoder)
+    if not struck:
+        reach_of(vocoder)
     unit = math.lcm(autoencoder.config.frames_per_latent, getattr(vocoder, "frame_alignment", 1))
-    turns = round(seconds * mel.frame_rate / unit)
-    if longest is not None:
-        turns = min(turns, math.floor(longest * mel.frame_rate / unit))
+    turns = min(round(seconds * mel.frame_rate / unit), math.floor(longest * mel.frame_rate / unit))
     return max(1, turns) * unit * mel.hop_length / mel.sample_rate
 
 

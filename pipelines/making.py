@@ -51,19 +51,22 @@ def outputs(
     settings = pipeline.settle(request)
     jobs, canvas = jobs_of(request, settings), pipeline.canvas(settings)
     tell = on_part or (lambda _name, _steps: None)
-    if heard := hearing_steps(len(jobs), settings):
-        tell("listening for what is struck", heard)
-    jobs = with_struck(pipeline, jobs, settings, on_step)
-    if settings["morph_clips"]:
-        jobs = placed(pipeline, jobs, settings, canvas, on_step, tell)
-    tell("generating", steps_of(jobs, settings))
     together = BATCH_CLIPS
     if settings["best_of"] > 1:
         together = math.lcm(BATCH_CLIPS, request.num_clips * request.best_of)
     elif settings["morph_clips"]:
         together = len(jobs)
     for start in range(0, len(jobs), together):
-        yield _output(pipeline, jobs[start : start + together], request.num_clips, settings, canvas, on_step)
+        part = jobs[start : start + together]
+        if heard := hearing_steps(len(part), settings):
+            tell("listening for what is struck", heard)
+            part = with_struck(pipeline, part, settings, on_step)
+        if settings["morph_clips"]:
+            part = placed(pipeline, part, settings, canvas, on_step, tell)
+        if heard or not start:
+            # Of loops each part is told by itself, for nobody knows before which are struck.
+            tell("generating", steps_of(part if heard else jobs, settings))
+        yield _output(pipeline, part, request.num_clips, settings, canvas, on_step)
 
 
 def steps_of(jobs: Sequence[Job], settings: dict[str, Any]) -> int:

@@ -15,6 +15,7 @@ from pipelines.making import steps_of
 from pipelines.request import Job, Request
 from pipelines.settling import steps_run
 from pipelines.text_to_audio import TextToAudioPipeline
+from pipelines.vocabulary import tell_unheard
 from training.command import say
 from training.interrupts import stop_if_interrupted
 
@@ -47,6 +48,7 @@ def announce(pipeline: TextToAudioPipeline, request: Request, settings: dict[str
         f"seed {settings['seed']}: {clips} {'clip' if clips == 1 else 'clips'} of {settings['seconds']:g} s{kept}, "
         f"{settings['solver']}, {told_steps(settings)}"
     )
+    tell_unheard(request.prompts, pipeline.words)
     if request.edit is not None:
         reach = seam_reach(request.edit, pipeline.autoencoder, pipeline.diffusion, pipeline.vocoder)
         if reach is not None:

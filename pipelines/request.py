@@ -151,11 +151,19 @@ class AudioOutput:
     origins: tuple[int, ...] = ()
 
     def closing(self, row: int) -> int:
-        """The sample at which the circle of a loop closes, beside the file's end; 0 where there is no other place."""
+        """The sample at which the circle of a loop closes, beside the file's end; 0 where there is no other place.
+
+        Args:
+            row: of the clip.
+        """
         return 0 if self.struck(row) else self.origins[row]
 
     def struck(self, row: int) -> bool:
-        """Whether a loop begins anew each time round."""
+        """Whether a loop begins anew each time round.
+
+        Args:
+            row: of the clip.
+        """
         return self.jobs[self.rows[row]].struck
 
 
@@ -170,20 +178,24 @@ def jobs_of(request: Request, settings: Mapping[str, Any]) -> list[Job]:
     Args:
         request: what is asked for.
         settings: of `settle`.
+
+    Returns:
+        of loops that are to be heard none is struck yet; see `pipelines.turns.with_struck`.
     """
-    numbers = asked_numbers(settings)
+    numbers, struck = asked_numbers(settings), settings["loop"] == "struck"
     if request.morph_clips:
-        parts = request.prompts if len(request.prompts) == 2 else ()
+        ends = request.prompts if len(request.prompts) == 2 else ()
         text, last = " > ".join(request.prompts), request.morph_clips - 1
         return [
-            Job(text, 0, settings["seconds"], settings["label"], numbers, parts, step / last, step + 1)
+            Job(text, 0, settings["seconds"], settings["label"], numbers, ends, step / last, step + 1, struck)
             for step in range(request.morph_clips)
         ]
     together = bool(settings["mix"] or settings["glide"])
     joined = (" > " if settings["glide"] else " + ").join(request.prompts)
     texts = (joined,) if together else request.prompts or ("",)
+    parts = request.prompts if together else ()
     return [
-        Job(text, index, settings["seconds"], settings["label"], numbers, request.prompts if together else ())
+        Job(text, index, settings["seconds"], settings["label"], numbers, parts, struck=struck)
         for text in texts
         for index in range(request.num_clips * request.best_of)
     ]

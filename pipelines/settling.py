@@ -73,7 +73,7 @@ def settle(request: Request, defaults: Defaults, diffusion: LatentDiffusion, pre
         "mix": [weight / sum(request.mix) for weight in request.mix],
         "glide": request.glide,
         "glide_at": [float(at) for at in request.glide_at],
-        "loop": request.loop,
+        "loop": request.loop if isinstance(request.loop, str) else bool(request.loop),
         "morph_clips": request.morph_clips,
         "to_seed": request.to_seed,
         "stereo": float(request.stereo),

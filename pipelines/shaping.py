@@ -233,6 +233,11 @@ def loop_starts(waveforms: Tensor, struck: Sequence[bool], settings: Mapping[str
     known = settings.get("loop_start")
     if known is not None:
         return [int(known)] * len(waveforms)
-    before = waveforms.shape[1] // mel.hop_length - attack_frame(mel)
-    smooth = smooth_starts(waveforms, mel, together=bool(settings["morph_clips"]))
-    return [before if own else start for own, start in zip(struck, smooth, strict=True)]
+    frames = waveforms.shape[1] // mel.hop_length
+    starts = [frames - attack_frame(mel, frames, settings["stereo"] > 0.0)] * len(waveforms)
+    circles = [row for row, own in enumerate(struck) if not own]
+    if circles:
+        smooth = smooth_starts(waveforms[circles], mel, together=bool(settings["morph_clips"]))
+        for row, start in zip(circles, smooth, strict=True):
+            starts[row] = start
+    return starts

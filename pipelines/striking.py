@@ -27,6 +27,8 @@ HEARING_SECONDS, RINGS_ON_SECONDS = 2.0, 1.0
 AT_ONCE_SECONDS, AT_ONCE_DB = 0.15, 3.0
 MIDDLE, FALLEN_DB = (0.4, 0.6), 10.0
 SMOOTHING_SECONDS = 0.05
+# Ahead of an attack, in which its echo in two channels fades away.
+ECHO_FRAMES = 2
 # Of the end of a ring that is not over, for nothing is cut.
 FADE_SECONDS = 0.05
 
@@ -80,10 +82,16 @@ def laid_over(ring: Tensor, samples: int, sample_rate: int) -> Tensor:
     return torch.nn.functional.pad(faded, (0, turns * samples - ring.shape[1])).view(-1, turns, samples).sum(dim=1)
 
 
-def attack_frame(mel: MelConfig) -> int:
-    """The mel frame of a looped file at which what is struck begins: no frame next to the file's ends hears it."""
+def attack_frame(mel: MelConfig, frames: int, wide: bool = False) -> int:
+    """The mel frame of a looped file at which what is struck begins: no frame next to the file's ends hears it.
+
+    Args:
+        mel: of the model.
+        frames: of the loop.
+        wide: of two channels, whose difference echoes ahead of the attack (`pipelines.stereo`).
+    """
     # A frame is around its middle, and the change to the next one counts.
-    return -(-mel.n_fft // mel.hop_length // 2) + 2
+    return min(-(-mel.n_fft // mel.hop_length // 2) + 2 + ECHO_FRAMES * wide, frames // 2)
 
 
 def _decibels(ratio: float) -> float:

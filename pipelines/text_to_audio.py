@@ -5,7 +5,7 @@
 Clip i of seed K draws its noise from (K, i) on the CPU, so it is the same alone or in a batch, on any device.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -52,6 +52,7 @@ class TextToAudioPipeline:
         precision: of matrix products: auto, float32 or bfloat16.
         licences: of what the model was made from.
         loaded: from where, by the names of `generate.py`.
+        words: that it learnt sounds by, where they are known.
 
     Raises:
         ValueError: the stages do not belong together.
@@ -67,6 +68,7 @@ class TextToAudioPipeline:
         precision: str = "auto",
         licences: Sequence[str] = (),
         loaded: dict[str, Any] | None = None,
+        words: Collection[str] = (),
     ) -> None:
         check_latents(autoencoder, diffusion)
         check_vocoder(autoencoder.mel, vocoder.mel)
@@ -78,7 +80,7 @@ class TextToAudioPipeline:
         self.defaults = defaults or Defaults(max_seconds=diffusion.max_seconds)
         self.licences = tuple(licences)
         self.style = StyleReader(self.autoencoder, self.diffusion)
-        self.loaded = loaded or {}
+        self.loaded, self.words = loaded or {}, frozenset(words)
 
     @classmethod
     def from_pretrained(
@@ -107,7 +109,7 @@ class TextToAudioPipeline:
         chosen = load_vocoder(vocoder or str(bundle.stage("vocoder")), autoencoder.mel, vocoder_arguments)
         licences = sorted({*bundle.licences, *licences_of(chosen)})
         loaded = loaded_from(model=path, vocoder=vocoder, vocoder_arguments=vocoder_arguments)
-        return cls(autoencoder, diffusion, chosen, bundle.defaults, device, precision, licences, loaded)
+        return cls(autoencoder, diffusion, chosen, bundle.defaults, device, precision, licences, loaded, bundle.words)
 
     @classmethod
     def from_stages(
@@ -201,7 +203,7 @@ class TextToAudioPipeline:
             ValueError: a setting out of its range, or loops, which must be of one length.
         """
         if request.loop:
-            raise ValueError("run_jobs: clips of several lengths are no loops")
+            raise ValueError("loop: a list of jobs is made of clips that end")
         order = sorted(range(len(jobs)), key=lambda number: jobs[number].seconds)
         longest = max((job.seconds for job in jobs), default=SHORTEST_SECONDS)
         settings = self.settle(replace(request, seconds=longest))
@@ -219,7 +221,7 @@ class TextToAudioPipeline:
         settings = settle(request, self.defaults, self.diffusion, self.precision)
         if settings["loop"]:
             settings["seconds"] = loop_seconds(
-                settings["seconds"], self.autoencoder, self.vocoder, LONGEST_LOOP_SECONDS
+                settings["seconds"], self.autoencoder, self.vocoder, LONGEST_LOOP_SECONDS, settings["loop"] == "struck"
             )
         return settings
 

@@ -109,6 +109,8 @@ def plan_steps(
     join = (
         *("--autoencoder", str(out / "autoencoder/best.ckpt"), "--diffusion", str(out / "latent_diffusion/best.ckpt")),
         *("--vocoder", str(out / "vocoder/best.ckpt"), "--out", str(out / "bundle"), "--name", out.name),
+        # A model that goes on from another one knows the words of that one too.
+        *(() if bundle else ("--words", str(audio))),
     )
     clips = ("--model", str(out / "bundle"), "--out", str(out / "clips"), "--seed", "0", "--num_clips", per_prompt)
     return [

@@ -26,7 +26,6 @@ from pipelines.ranking import best_rows, evidence
 from pipelines.request import AudioOutput, Request, jobs_of
 from pipelines.shaping import output_of
 from pipelines.text_to_audio import TextToAudioPipeline
-from pipelines.turns import with_struck
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def asked_clips(folder: AudioFolder, families: Sequence[str], split: Split, clip
 def ranked_tries(pipeline: TextToAudioPipeline, request: Request) -> tuple[AudioOutput, int]:
     """All tries of one prompt, `num_clips` of a request, and the number of that which `best_of` would keep."""
     settings = pipeline.settle(request)
-    jobs = with_struck(pipeline, jobs_of(request, settings), settings)
+    jobs = jobs_of(request, settings)
     latents = pipeline.latents(jobs, settings)
     (best,) = best_rows(jobs, evidence(pipeline.diffusion, latents, jobs, settings), 1)
     waveforms = pipeline.sound(latents, settings, jobs)

@@ -30,7 +30,7 @@ def with_struck(
 ) -> list[Job]:
     """The jobs, told which of them are loops that are struck.
 
-    Clips that are compared are of one kind: the steps of a morph struck if one of them is, for it would be silent
+    Clips that are compared are of one kind: the steps of a morph struck if either end is, for it would be silent
     otherwise; tries of one prompt, of which the best are kept, as most of them are.
 
     Args:
@@ -40,7 +40,7 @@ def with_struck(
         on_step: called after every solver step.
     """
     if settings["loop"] is not True:
-        return [replace(job, struck=settings["loop"] == "struck") for job in jobs]
+        return list(jobs)
     quick = {**settings, "solver": pipeline.diffusion.solver_names()[0], "solver_steps": HEARING_STEPS}
     quick |= {"spacing": "even", "shift": 1.0, "loop": False}
     rate, found = pipeline.autoencoder.mel.frame_rate, list[bool]()
@@ -50,7 +50,7 @@ def with_struck(
         log_mels = decoded_mels(pipeline.autoencoder, pipeline.latents(part, quick, on_step))
         found += [is_struck(log_mel, rate) for log_mel in log_mels]
     if settings["morph_clips"]:
-        found = [any(found)] * len(found)
+        found = [found[0] or found[-1]] * len(found)
     elif settings["best_of"] > 1:
         of_prompt: dict[str, list[bool]] = {}
         for job, struck in zip(jobs, found, strict=True):
@@ -60,7 +60,12 @@ def with_struck(
 
 
 def hearing_steps(clips: int, settings: Mapping[str, Any]) -> int:
-    """How often `on_step` is called until so many clips are heard beforehand; 0 where none are."""
+    """How often `on_step` is called until so many clips are heard beforehand; 0 where none are.
+
+    Args:
+        clips: in all.
+        settings: of all of them.
+    """
     return -(-clips // BATCH_CLIPS) * HEARING_STEPS if settings["loop"] is True else 0
 
 

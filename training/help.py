@@ -27,7 +27,8 @@ class PlainHelp(DefaultHelpFormatter):
     def _get_default_metavar_for_optional(self, action: Action) -> str:
         words = re.findall(r"'([^']+)'", self._get_type_str(action) or "")
         if words and "Literal" in str(self._get_type_str(action)):
-            return "{" + ",".join(words) + "}"
+            truths = ["true", "false"] if "bool" in str(self._get_type_str(action)) else []
+            return "{" + ",".join(truths + words) + "}"
         named = (self._get_type_str(action) or "").replace("<class '", "").split("|")[0].strip(" '>")
         return METAVARS.get(named.rsplit(".", 1)[-1], "TEXT")
 

@@ -138,12 +138,16 @@ def test_what_is_made_survives_ctrl_c_and_is_told(small_bundle, tmp_path) -> Non
         {"prompts": ("a bell",), "num_clips": 17},
         {"prompts": ("a bell",), "init_audio": 0, "strength": 0.4, "num_clips": 2},
         {"prompts": ("a bell",), "best_of": 3},
+        {"prompts": ("a kick", "an organ"), "num_clips": 9, "loop": True},
+        {"prompts": ("a kick", "an organ"), "best_of": 2, "loop": True},
+        {"prompts": ("a kick",), "loop": "struck"},
+        {"prompts": ("a kick", "an organ"), "morph_clips": 4, "loop": True},
         {"prompts": ("a bell",), "solver": "adaptive", "tolerance": 0.1},
         {"prompts": ("a bell", "a kick"), "morph_clips": 5},
         {"prompts": (), "morph": (0, 1), "morph_clips": 4, "strength": 0.5},
         {"prompts": (), "init_audio": 0, "strength": 0.0},
     ],
-    ids=["batches", "strength", "best_of", "adaptive", "morph", "recordings", "reconstruction"],
+    ids=lambda words: "-".join(str(value) for value in words.values()),
 )
 def test_the_bar_ends_where_the_work_does(words, pipeline, recordings) -> None:
     """Every part of the work takes as many steps as the bar was told."""
@@ -168,6 +172,7 @@ def test_the_bar_ends_where_the_work_does(words, pipeline, recordings) -> None:
         pass
     ends.append((task.completed, task.total))
     assert ends[0] == (0, first)
+    assert ("listening for what is struck" in names) == (request.loop is True)
     for completed, total in ends[1:]:
         assert completed == (total or 0)
     assert names[-1] == "generating"

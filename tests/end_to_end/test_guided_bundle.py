@@ -2,15 +2,19 @@
 
 import itertools
 import json
+import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
+from safetensors import safe_open
 
 from latent_diffusion.model import LatentDiffusion
 from pipelines import TextToAudioPipeline
+from pipelines.batch import main as batch
 from pipelines.bundle import main
 from pipelines.generate import main as generate
 from training.checkpoint import StageRecord, save_stage
@@ -50,6 +54,32 @@ def test_a_weaker_model_is_bundled_as_a_guide(stage_files, tmp_path, capsys) -> 
     assert main([*command, *guide[:2], "--out", str(tmp_path / "silent")]) == 0
     assert "the guide is not asked where nothing is said" in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
+
+
+def test_a_bundle_keeps_the_words_of_its_captions(stage_files, sonic_pi_folder, tmp_path, capsys) -> None:
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    for number, name in enumerate(("bd_808", "sn_dolf", "perc_bell") * 4):
+        shutil.copyfile(sonic_pi_folder / f"{name}.flac", sounds / f"{number}.flac")
+    rows = [{"file_name": f"{number}.flac", "text": f"a thud of kind {number}"} for number in range(12)]
+    (sounds / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kinds = ("autoencoder", "latent_diffusion", "vocoder")
+    command = [word for name, kind in zip(FILES, kinds, strict=True) for word in (name, str(stage_files[kind]))]
+    assert main([*command, "--words", str(sounds), "--out", str(tmp_path / "own")]) == 0
+    assert {"thud", "kind"} <= set((tmp_path / "own/words.txt").read_text().split())
+    assert main([*command, "--out", str(tmp_path / "none")]) == 0
+    assert not (tmp_path / "none/words.txt").exists()
+    quick = ["--seconds", "0.3", "--solver_steps", "2", "--plot", "false", "--device", "cpu", "--out", str(tmp_path)]
+    for name, prompt, said in (("own", "a lion", True), ("own", "thuds", False), ("none", "a lion", False)):
+        capsys.readouterr()
+        assert generate(["--model", str(tmp_path / name), "--prompt", prompt, *quick]) == 0
+        assert ("no word of 'a lion' was in this model's training" in capsys.readouterr().err) == said
+    table = tmp_path / "table.csv"
+    table.write_text("prompt\nthud\na lion\n")
+    assert batch([str(table), "--model", str(tmp_path / "own"), *quick[:-1], str(tmp_path / "many")]) == 0
+    assert "no word of 'a lion' was in" in capsys.readouterr().err
+    assert main([*command, "--phrasings", "x.yaml", "--out", str(tmp_path / "no")]) == 2
+    assert "--words names the clips of those" in capsys.readouterr().err
 
 
 def test_a_clip_that_a_weaker_model_guided_is_made_again(stage_files, tmp_path, capsys) -> None:
@@ -101,5 +131,10 @@ def test_the_bundled_model_is_led_away_from_its_weaker_one() -> None:
 def test_the_bundle_stays_small() -> None:
     folder = Path(__file__).resolve().parents[2] / "bundles" / "oneshots"
     page = json.loads((folder / "bundle.json").read_text())
-    assert sum(stage["parameters"] for stage in page["stages"].values()) <= 20e6
+    stored = {}
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            stored[path.stem] = sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    assert stored == {kind: stage["parameters"] for kind, stage in page["stages"].items()}
+    assert 15e6 < sum(stored.values()) <= 20e6
     assert sum(path.stat().st_size for path in folder.glob("*.safetensors")) <= 40 * 2**20

@@ -69,6 +69,7 @@ def test_a_killed_run_goes_on_and_ends_in_clips(workplace: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert "train autoencoder: done before" in again.stderr
     assert "bundle: run/bundle" in again.stdout
+    assert (workplace / "run/bundle/words.txt").is_file()
     clips = [line for line in again.stdout.splitlines() if line.endswith(".wav")]
     assert len(clips) == 4
     for clip in clips:
@@ -139,6 +140,8 @@ def test_every_stage_starts_from_a_bundle(workplace: Path, small_bundle: Path) -
     options = ["--out", "warm", "--init_from", str(small_bundle), "--num_clips", "1"]
     done = subprocess.run([*command()[:-2], *options], cwd=workplace, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    # It knows the words of the bundle too, of which these are not all.
+    assert not (workplace / "warm/bundle/words.txt").exists()
     for stage in ("autoencoder", "vocoder"):
         _, before = load_stage(small_bundle / f"{stage}.safetensors", stage)
         _, after = load_stage(workplace / f"warm/bundle/{stage}.safetensors", stage)

@@ -24,6 +24,7 @@ def test_every_option_of_generate_stands_under_one_title_and_says_what_it_is(cap
     assert all(len(texts[name].split()) >= 3 for name in named), texts
     assert all(" ".join(texts[name].split()[:3]) in " ".join(shown.split()) for name in named)
     assert "--stream {wav,pcm}" in shown
+    assert "--loop {true,false,circle,struck}" in shown
     assert "(True when" not in shown
     for noise in ("type:", "default:", "Literal", "<class", "null", "| None"):
         assert noise not in shown
