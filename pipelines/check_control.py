@@ -13,6 +13,7 @@
     stream       around where the stretches of --stream meet a clip changes no more than around 95 % of its other places
     loudness     clips are within 1 dB of what --loudness asks for
     brightness   and within half an octave of --brightness, asked for half and for twice what a prompt makes by itself
+    pitch        and within 50 cents of the note of --pitch, asked for labels of recordings with notes, and their notes
 
 Sources are real clips, prompts are captions of them. Distances are mean absolute differences of log-mels, in nats.
 """
@@ -34,13 +35,14 @@ from torch import Tensor
 
 from audio.dataset import AudioFolder, Clip, Split
 from audio.files import read_audio, write_audio
-from audio.measures import brightness_hz, loudness_db
+from audio.measures import loudness_db
 from audio.mel import LogMelSpectrogram
 from evaluation.page import save_json
 from latent_diffusion.windows import cuts_at
 from pipelines.borders import border_scores, cut_scores
 from pipelines.canvas import EDGE_FRAMES, seam_reach
 from pipelines.clips import check_writable
+from pipelines.control_numbers import colours_off, levels_off, notes_off
 from pipelines.control_promises import BROKEN, LIMITS, STRENGTHS, Property, decibels, show
 from pipelines.editing import Edit
 from pipelines.live import live_job, live_output, stretches
@@ -51,13 +53,11 @@ from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import answer, run_command, say
 
 MASK = (0.45, 0.55)
-MORPH_CLIPS, LOOP_SECONDS, LONG_SECONDS, EXTENDED_SECONDS, ASKED_SECONDS = 9, 2.0, 10.0, 1.0, 1.0
+MORPH_CLIPS, LOOP_SECONDS, LONG_SECONDS, EXTENDED_SECONDS = 9, 2.0, 10.0, 1.0
 # Of a source that is gone on from, in its midst: at its end there would be nothing to go on with.
 BROKEN_OFF = 0.4
 # What is made after it is compared with what was there: so many seconds of it, at these.
 LEVEL_SECONDS, LEVEL_AT = 0.3, (0.0, 0.5)
-ASKED_LOUDNESS = -24.0
-ASKED_BRIGHTNESS = (0.5, 2.0)
 REPORT_BYTES = 2**20
 # Windows are cut elsewhere at every time; what the last so many times leave is heard.
 LAST_TIMES = 2
@@ -106,7 +106,9 @@ def check_control(
     longest = sorted(folder.split(split), key=lambda clip: -min(clip.seconds, pipeline.defaults.max_seconds))[:clips]
     # Of sounds that last: where all is silence, no border can be heard.
     held = [clip.captions[0] for clip in longest if clip.captions] or prompts
-    measured = measures(check, sources, longest, prompts, held)
+    pitched = [clip for clip in folder.split(split) if clip.pitch is not None and clip.label]
+    noted = [pitched[number * len(pitched) // clips] for number in range(min(clips, len(pitched)))]
+    measured = measures(check, sources, longest, prompts, held, noted)
     found = [Property(name, tuple(measured[name]()), LIMITS[name]) for name in LIMITS if not only or name in only]
     page = {part.name: asdict(part) | {"within": part.within} for part in found}
     save_json(out / "control.json", {"stages": pipeline.fingerprints, "data": folder.fingerprint(), **page})
@@ -120,8 +122,10 @@ def measures(
     longest: Sequence[Clip],
     prompts: Sequence[str],
     held: Sequence[str],
+    noted: Sequence[Clip],
 ) -> dict[str, Callable[[], Iterable[float]]]:
-    """What measures each promise: of sources, the longest ones, and the captions of both."""
+    """What measures each promise: of sources, the longest ones, the captions of both, and clips with a note."""
+    rate, ranges = check.mel.sample_rate, check.pipeline.diffusion.config.conditioning.number_ranges
 
     @cache
     def joins() -> list[tuple[list[float], float]]:
@@ -137,8 +141,9 @@ def measures(
         "loop": lambda: check.loops(bar("loop")(prompts)),
         "long": lambda: check.long(bar("long")(held)),
         "stream": lambda: check.streams(bar("stream")(held)),
-        "loudness": lambda: check.loudness(bar("loudness")(prompts)),
-        "brightness": lambda: check.brightness(bar("brightness")(prompts)),
+        "loudness": lambda: levels_off(check.made, rate, bar("loudness")(prompts)),
+        "brightness": lambda: colours_off(check.made, rate, ranges, bar("brightness")(prompts)),
+        "pitch": lambda: notes_off(check.made, rate, ranges, bar("pitch")(noted)),
     }
 
 
@@ -273,22 +278,6 @@ class ControlCheck:
             log_mel = self.log_mel(live_output(self.pipeline, job, settings).waveforms[0])
             ends = [end for _, end in stretches(spec.num_latent_frames(LONG_SECONDS), spec.latent_rate)]
             yield from border_scores(log_mel, [end * spec.frames_per_latent for end in ends])
-
-    def loudness(self, prompts: Iterable[str]) -> Iterator[float]:
-        """Decibels from what was asked for."""
-        for prompt in prompts:
-            made = self.made(prompt, seconds=ASKED_SECONDS, loudness=ASKED_LOUDNESS)[0]
-            yield abs(loudness_db(made.numpy(), self.mel.sample_rate) - ASKED_LOUDNESS)
-
-    def brightness(self, prompts: Iterable[str]) -> Iterator[float]:
-        """Octaves from what was asked for; nothing of what the model was not trained on."""
-        low, high = self.pipeline.diffusion.config.conditioning.number_ranges.get("brightness", (math.inf, 0.0))
-        for prompt in prompts:
-            own = brightness_hz(self.made(prompt, seconds=ASKED_SECONDS)[0].numpy(), self.mel.sample_rate)
-            for asked in (own * ratio for ratio in ASKED_BRIGHTNESS if low <= own * ratio <= high):
-                made = self.made(prompt, seconds=ASKED_SECONDS, brightness=asked)[0]
-                heard = brightness_hz(made.numpy(), self.mel.sample_rate)
-                yield abs(math.log2(max(heard, 1.0) / asked))
 
 
 def main(arguments: list[str] | None = None) -> int:

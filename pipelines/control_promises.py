@@ -15,7 +15,8 @@ ROUGHEST = 1.0
 QUIETEST = 1e-5
 # Of a loop that is silence, which has no seam.
 BROKEN = 100.0
-# What no value of a promise may exceed: nats, times the usual change, decibels, steps, octaves.
+PITCH_CENTS = 50.0
+# What no value of a promise may exceed: nats, times the usual change, decibels, steps, octaves, cents.
 LIMITS: dict[str, float | None] = {
     "strength": None,
     "kept": 0.05,
@@ -28,6 +29,7 @@ LIMITS: dict[str, float | None] = {
     "stream": ROUGHEST,
     "loudness": 1.0,
     "brightness": 0.5,
+    "pitch": PITCH_CENTS,
 }
 
 

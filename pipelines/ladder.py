@@ -22,7 +22,7 @@ from pipelines.clips import check_writable
 from pipelines.ladder_latents import make_latents
 from pipelines.ladder_measures import Ladder, choose_floor, measure
 from pipelines.ladder_page import Subject, ladder_page, ladder_values, table_rows
-from pipelines.ladder_rungs import climb, embed_targets, judgeable
+from pipelines.ladder_rungs import climb, embed_targets, judgeable, of_families
 from pipelines.progress import bar
 from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import answer, run_command, say
@@ -42,6 +42,7 @@ def ladder(
     clips: int = 0,
     embedder: str = "aisfx",
     seed: int = 0,
+    families: list[str] | None = None,
 ) -> None:
     """Find the stage of a model that loses most: OUT/report.html and OUT/report.json.
 
@@ -53,10 +54,11 @@ def ladder(
         clips: at most so many, spread evenly over the split; 0 takes all.
         embedder: aisfx, mel, speech, clap:NAME, wav2vec2:NAME, panns, vggish, or an import path.
         seed: of the noise, the floor and the intervals.
+        families: a family of clips, such as kick, instead of all; repeat the option for several.
 
     Raises:
-        ValueError: a bad bundle, an unusable folder, a split without clips, an embedder that cannot be had, or a
-            report that cannot be written.
+        ValueError: a bad bundle, an unusable folder, a split without clips, a family that there is not, an embedder
+            that cannot be had, or a report that cannot be written.
     """
     if clips < 0:
         raise ValueError(f"clips: expected 0 or more, got {clips}")
@@ -65,6 +67,8 @@ def ladder(
     ear = EmbeddingCache(load_embedder(embedder))
     pipeline = TextToAudioPipeline.from_pretrained(model)
     folder = AudioFolder.scan(audio)
+    if families:
+        folder = of_families(folder, families)
     chosen = folder.spread(split, clips)
     judged = judgeable(pipeline, chosen)
     if not judged:
@@ -80,7 +84,7 @@ def ladder(
         embedder=f"{ear.embedder.name} {ear.embedder.fingerprint}",
         embedder_rate=ear.embedder.sample_rate,
         data=folder.fingerprint(),
-        audio=audio.resolve().name,
+        audio=f"{audio.resolve().name}{' (' + ', '.join(sorted(families)) + ')' if families else ''}",
         split=split,
         clips=len(judged),
         floor_clips=len(floor),
@@ -133,7 +137,7 @@ def _with_bar(text: str, clips: int, work: Any) -> list[Path]:  # noqa: ANN401
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry of `python -m pipelines.ladder`."""
-    return run_command(ladder, arguments, program="python -m pipelines.ladder")
+    return run_command(ladder, arguments, program="python -m pipelines.ladder", lists=("families",))
 
 
 if __name__ == "__main__":

@@ -8,15 +8,15 @@ Each is spoken out by the model's vocoder and by Griffin-Lim. Clips are cut to t
 of them, real ones too, are peak-normalised before they are embedded, so that levels do not decide.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from audio.dataset import Clip
+from audio.dataset import AudioFolder, Clip
 from audio.distances import multi_scale_mel_distance, normalise_peak
 from audio.files import read_audio
 from audio.measures import Waveform
@@ -170,3 +170,16 @@ def rungs_of(
 def plain(waveform: Tensor) -> Waveform:
     """Samples of `(1, samples)`, peak-normalised."""
     return np.asarray(normalise_peak(waveform.float())[0].cpu().numpy(), dtype=np.float32)
+
+
+def of_families(folder: AudioFolder, families: Collection[str]) -> AudioFolder:
+    """A folder with the clips of some families alone.
+
+    Raises:
+        ValueError: a family that it has not.
+    """
+    known = sorted({clip.family for clip in folder.clips if clip.family})
+    unknown = sorted(set(families) - set(known))
+    if unknown:
+        raise ValueError(f"families: '{folder.root}' has no {unknown[0]!r}; it has {', '.join(known) or 'none'}")
+    return replace(folder, clips=tuple(clip for clip in folder.clips if clip.family in families))

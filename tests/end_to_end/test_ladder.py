@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -241,6 +242,17 @@ def test_too_few_clips_get_no_kernel_distance(small_bundle, folder, tmp_path, ca
     assert "not computed" in (tmp_path / "few" / "report.html").read_text()
 
 
+def test_some_families_alone_are_asked(small_bundle, folder, tmp_path, capsys):
+    whole = AudioFolder.scan(folder)
+    counts = Counter(clip.family for clip in whole.split("test"))
+    (first, _), (second, _) = counts.most_common(2)
+    assert run(small_bundle, folder, tmp_path / "some", "--families", first, "--families", second) == 0
+    found = json.loads((tmp_path / "some" / "report.json").read_text())
+    assert found["clips"] == counts[first] + counts[second] < 12
+    assert found["audio"] == f"{folder.name} ({', '.join(sorted((first, second)))})"
+    assert found["floor_clips"] <= sum(clip.family in (first, second) for clip in whole.split("train"))
+
+
 def test_bad_input_is_one_line(small_bundle, folder, tmp_path, capsys):
     out = tmp_path / "out"
     clicks = tmp_path / "clicks"
@@ -253,6 +265,7 @@ def test_bad_input_is_one_line(small_bundle, folder, tmp_path, capsys):
         "no clip of split 'validation'": (small_bundle, folder, out, "--split", "validation"),
         "clips: expected 0 or more": (small_bundle, folder, out, "--clips", "-1"),
         "seed: expected 0 or more": (small_bundle, folder, out, "--seed", "-1"),
+        "has no 'gongs'": (small_bundle, folder, out, "--families", "gongs"),
         "embedder: expected one of": (small_bundle, folder, out, "--embedder", "ears"),
         "too short to be judged": (small_bundle, clicks, out),
         "bundle": (folder, folder, out),
