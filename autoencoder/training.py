@@ -138,6 +138,15 @@ class MelVAETraining(PlayersTraining):
         if self.freeze_encoder:
             self.frozen_parts = {"encoder": checkpoint[RECORD_KEY]["parts"]["encoder"]}
 
+    def on_fit_start(self) -> None:
+        """Refuse to freeze an encoder that learnt nothing; a run that goes on has got its own by now.
+
+        Raises:
+            ValueError: nothing to start from.
+        """
+        if self.freeze_encoder and not self.frozen_parts:
+            raise ValueError("model.freeze_encoder: needs model.init_from, the checkpoint whose encoder is kept")
+
     def setup(self, stage: str) -> None:
         """Start the linear path at the principal components of the training clips, and the lead as silence."""
         if stage == "fit" and self.init_from is None and self.batches_done == 0:

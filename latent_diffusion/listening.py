@@ -12,6 +12,8 @@ from evaluation.paired_kernel import paired_kernel_distance
 from latent_diffusion.flow import frame_mask
 
 FEWEST_CLIPS = 20
+# Two clouds without anything in common are no farther apart, times 1,000.
+FARTHEST = 2000.0
 
 
 def describe_latents(latents: Tensor, valid_frames: Tensor) -> Tensor:
@@ -27,6 +29,24 @@ def describe_latents(latents: Tensor, valid_frames: Tensor) -> Tensor:
     deviation = (((latents - mean[:, :, None]) * mask).square().sum(dim=2) / count).sqrt()
     steps = (latents.diff(dim=2).abs() * mask[:, :, 1:]).sum(dim=2) / (count - 1.0).clamp(min=1.0)
     return torch.cat([mean, deviation, steps], dim=1)
+
+
+def check_heard(clips: int, draws: int) -> None:
+    """Refuse a kernel distance that is to choose a checkpoint, and cannot be had.
+
+    Args:
+        clips: to be generated at every validation.
+        draws: of a validation.
+
+    Raises:
+        ValueError: fewer than 20 of either.
+    """
+    if min(clips, draws) < FEWEST_CLIPS:
+        raise ValueError(
+            f"early_stopping.monitor: the kernel distance needs kernel_clips and at least {FEWEST_CLIPS} "
+            f"validation draws; got {clips} kernel_clips and {draws} draws. Raise them, or monitor "
+            "validation/velocity_loss"
+        )
 
 
 class LatentEar:
@@ -62,7 +82,7 @@ class LatentEar:
         None of fewer than 20 clips, of clips that are all alike, and of numbers that are not finite: a run goes on.
 
         Args:
-            needed: a checkpoint is chosen by it.
+            needed: a checkpoint is chosen by it: of the last two, the farthest that there is.
 
         Raises:
             ValueError: it is needed, and there are too few clips.
@@ -71,13 +91,10 @@ class LatentEar:
         self._made, self._real = [], []
         if len(made) < FEWEST_CLIPS:
             if needed:
-                raise ValueError(
-                    f"early_stopping.monitor: the kernel distance needs kernel_clips and at least {FEWEST_CLIPS} "
-                    "validation draws"
-                )
+                check_heard(self.clips, len(made))
             return None
         try:
             # Each was made for the caption and the length of its real one: they are pairs, not two clouds.
             return paired_kernel_distance(made, real, torch.arange(len(made)), kernel_bandwidth(real)).value
         except ValueError:
-            return None
+            return FARTHEST if needed else None

@@ -29,7 +29,7 @@ from latent_diffusion.flow import (
 )
 from latent_diffusion.guidance import GuidanceConfig
 from latent_diffusion.known import known_frames
-from latent_diffusion.listening import LatentEar
+from latent_diffusion.listening import FEWEST_CLIPS, LatentEar, check_heard
 from latent_diffusion.model import KIND, LatentDiffusion
 from latent_diffusion.network import NetworkConfig
 from latent_diffusion.paths import PathConfig
@@ -68,6 +68,30 @@ def check_known(data: object, network_known: bool) -> None:
     share = getattr(data, "known", 0.0)
     if share and not network_known:
         raise ValueError(f"data.known {share:g} goes with model.network.known true, got false")
+
+
+def draws_seen(data: object, limit: float) -> int:
+    """How many of a data module's validation draws a validation looks at.
+
+    Args:
+        data: with a count and a batch size.
+        limit: `trainer.limit_val_batches`, so many batches or such a share of them.
+    """
+    count, size = (int(getattr(data, name, FEWEST_CLIPS)) for name in ("validation_count", "batch_size"))
+    batches = -(-count // size)
+    return min(count, size * (min(batches, limit) if isinstance(limit, int) else int(batches * limit)))
+
+
+def check_fit(module: "LatentDiffusionTraining") -> None:
+    """Refuse, before anything is learnt, what does not fit the data.
+
+    Raises:
+        ValueError: known frames that the network cannot hear of, or too few draws to choose by.
+    """
+    data = getattr(module.trainer, "datamodule", None)
+    check_known(data, module.model.config.network.known)
+    if module.monitor == KERNEL_METRIC:
+        check_heard(module.ear.clips, draws_seen(data, module.trainer.limit_val_batches))
 
 
 class LatentDiffusionTraining(StageTraining):
@@ -163,7 +187,7 @@ class LatentDiffusionTraining(StageTraining):
     def setup(self, stage: str) -> None:
         """Compute the features of all captions once."""
         if stage == "fit":
-            check_known(getattr(self.trainer, "datamodule", None), self.model.config.network.known)
+            check_fit(self)
         if self.table is None:
             encoder = text_encoder(self.model.config.conditioning.text_encoder)
             self.table = CaptionTable.cached(self.trainer.datamodule.captions, encoder)  # type: ignore[attr-defined]

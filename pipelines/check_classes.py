@@ -63,10 +63,14 @@ def check_classes(
             out of range.
     """
     check_best_of(Request(("tries",), best_of=best_of))
+    if clips_per_family < 1:
+        raise ValueError(f"clips_per_family: expected at least 1, got {clips_per_family}")
     if best_of > 1 and phrasings:
         raise ValueError("best_of and phrasings contradict each other: tries answer captions")
     said = read_phrasings(phrasings) if phrasings else {}
     pipeline = TextToAudioPipeline.from_pretrained(model)
+    length = min(seconds, pipeline.defaults.max_seconds)
+    pipeline.settle(Request(("anything",), seconds=length, seed=seed, solver_steps=solver_steps))
     folder = AudioFolder.scan(audio)
     families = usable_families(folder, minimum_clips, split)
     if said:
@@ -90,7 +94,6 @@ def check_classes(
         [clip.family for clip in test],
         [clip.recording for clip in test],
     )
-    length = min(seconds, pipeline.defaults.max_seconds)
     if best_of > 1:
         request = Request(num_clips=best_of, seconds=length, seed=seed, solver_steps=solver_steps)
         answer(f"real held-out accuracy: {real.accuracy()}")

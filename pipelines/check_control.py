@@ -109,9 +109,13 @@ def check_control(
     pitched = [clip for clip in folder.split(split) if clip.pitch is not None and clip.label]
     noted = [pitched[number * len(pitched) // clips] for number in range(min(clips, len(pitched)))]
     measured = measures(check, sources, longest, prompts, held, noted)
-    found = [Property(name, tuple(measured[name]()), LIMITS[name]) for name in LIMITS if not only or name in only]
-    page = {part.name: asdict(part) | {"within": part.within} for part in found}
-    save_json(out / "control.json", {"stages": pipeline.fingerprints, "data": folder.fingerprint(), **page})
+    found: list[Property] = []
+    page: dict[str, Any] = {"stages": pipeline.fingerprints, "data": folder.fingerprint()}
+    for name in (name for name in LIMITS if not only or name in only):
+        found.append(Property(name, tuple(measured[name]()), LIMITS[name]))
+        page[name] = asdict(found[-1]) | {"within": found[-1].within}
+        # After each, for all of them take minutes.
+        save_json(out / "control.json", page)
     show(found)
     answer(str(out / "control.json"))
 
@@ -141,7 +145,7 @@ def measures(
         "loop": lambda: check.loops(bar("loop")(prompts)),
         "long": lambda: check.long(bar("long")(held)),
         "stream": lambda: check.streams(bar("stream")(held)),
-        "loudness": lambda: levels_off(check.made, rate, bar("loudness")(prompts)),
+        "loudness": lambda: levels_off(check.made, rate, ranges, bar("loudness")(prompts)),
         "brightness": lambda: colours_off(check.made, rate, ranges, bar("brightness")(prompts)),
         "pitch": lambda: notes_off(check.made, rate, ranges, bar("pitch")(noted)),
     }

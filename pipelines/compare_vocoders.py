@@ -19,6 +19,7 @@ from rich.progress import Progress
 from audio.dataset import AudioFolder, Clip, Split
 from audio.mel import LogMelSpectrogram
 from evaluation.pitch import PitchEstimator, load_pitch_estimator
+from evaluation.speech_quality import missing_packages
 from pipelines.bundle import Bundle
 from pipelines.clips import check_writable
 from pipelines.comparison_decoding import GENERATED, REAL, SOURCES, Chain, Findings, decode_all
@@ -80,6 +81,8 @@ def compare_vocoders(
         ValueError: a bad bundle, folder or option, a vocoder that does not fit, or a report that cannot be written.
     """
     wanted = check_options(sources, clips, seconds, trials, seed)
+    if speech and missing_packages():
+        raise ValueError(f"speech: {missing_packages()}")
     bundled = Bundle.open(model).stage("vocoder")
     recipes = read_recipes(list(vocoders or ()), config, bundled)
     pipeline = TextToAudioPipeline.from_pretrained(model, device=device)
@@ -92,7 +95,7 @@ def compare_vocoders(
         raise ValueError(f"audio: all {len(chosen)} clips of split '{split}' are too short to be judged")
     needed = disk_bytes(judged, contestants, wanted, seconds, trials, mel.sample_rate)
     check_writable(out, needed)
-    ears = Ears(LogMelSpectrogram(mel).to(pipeline.device), pitch_ear(), speech)
+    ears = Ears(LogMelSpectrogram(mel).to(pipeline.device), pitch_ear(judged), speech)
     chain = Chain(pipeline, ears, wanted, seconds)
     tell_time(chain, contestants, judged, needed)
     memory = measure_memory(chain, contestants, judged)
@@ -142,11 +145,13 @@ def spread(clips: int, most: int) -> frozenset[int]:
     return frozenset((2 * index + 1) * clips // (2 * chosen) for index in range(chosen))
 
 
-def pitch_ear() -> PitchEstimator | None:
-    """The ear that hears notes; None where it is not installed (the report says so)."""
+def pitch_ear(judged: Sequence[Clip]) -> PitchEstimator | None:
+    """The ear that hears notes; None where it is not installed, which is said now if there are notes to be heard."""
     try:
         return load_pitch_estimator()
-    except ValueError:
+    except ValueError as error:
+        if any(clip.pitch is not None for clip in judged):
+            say(f"notes will not be heard: {error}")
         return None
 
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "train": ("pipelines.train", "train all three stages on a folder of audio"),
     "prepare": ("pipelines.prepare_data", "build a training folder from packages"),
     "bundle": ("pipelines.bundle", "join three trained stages"),
+    "average": ("pipelines.average", "average the weights of two or more trainings of one stage"),
     "doctor": ("pipelines.doctor", "find what would spoil training in a folder of audio"),
     "evaluate": ("pipelines.evaluate", "measure a model against real clips, or against another model"),
     "ladder": ("pipelines.ladder", "find the stage that loses most"),

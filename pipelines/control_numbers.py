@@ -27,11 +27,16 @@ class Made(Protocol):
         """Of some prompts and numbers."""
 
 
-def levels_off(made: Made, sample_rate: int, prompts: Iterable[str]) -> Iterator[float]:
-    """Decibels from what `--loudness` asks for."""
+def levels_off(
+    made: Made, sample_rate: int, ranges: Mapping[str, Sequence[float]], prompts: Iterable[str]
+) -> Iterator[float]:
+    """Decibels from what `--loudness` asks for; of a model that heard louder clips alone, the softest level."""
+    if "loudness" not in ranges:
+        return
+    asked = max(ASKED_LOUDNESS, ranges["loudness"][0])
     for prompt in prompts:
-        clip = made(prompt, seconds=ASKED_SECONDS, loudness=ASKED_LOUDNESS)[0]
-        yield abs(loudness_db(clip.numpy(), sample_rate) - ASKED_LOUDNESS)
+        clip = made(prompt, seconds=ASKED_SECONDS, loudness=asked)[0]
+        yield abs(loudness_db(clip.numpy(), sample_rate) - asked)
 
 
 def colours_off(

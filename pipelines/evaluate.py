@@ -84,28 +84,30 @@ def evaluate(
     held = Reference.open(reference, split, clips)
     check_writable(out, int(sum(clip.seconds for clip in held.held_out) * BYTES_PER_SECOND))
     notes: list[str] = []
-    subjects = generate(model, held, out / "generated", seed) if model else read_generated(generated, held, notes)
-    rate = common_rate(subjects, held, ear.sample_rate, notes)
-    cache = EmbeddingCache(ear, sample_rate=rate)
-    listen = Ears(cache, pitch_ear(notes), family_classifier(held, rate, seed, bar("learning families")), rate)
+    pitch = pitch_ear(notes)
     fingerprint = {
         "embedder": ear.name,
         "embedder_weights": ear.fingerprint,
-        "pitch_estimator": listen.pitch.fingerprint if listen.pitch else None,
-        "sample_rate": rate,
+        "pitch_estimator": pitch.fingerprint if pitch else None,
         "reference": held.fingerprint(),
         "reference_clips": len(held.held_out),
-        "clips": len(subjects),
         "split": split,
         "seed": seed,
     }
+    # Whatever may be wrong with a baseline is asked before the hours that it would cost.
     old = open_baseline(baseline, fingerprint)
-    tell_time(listen, len(subjects), len(held.held_out), len(held.train))
+    subjects = generate(model, held, out / "generated", seed) if model else read_generated(generated, held, notes)
+    rival = generate(baseline, held, out / "baseline", seed) if baseline is not None and old is None else []
+    check_prompts(old.prompts if old else [subject.prompt for subject in rival], subjects, baseline)
+    rate = common_rate(subjects, held, ear.sample_rate, notes)
+    fingerprint |= {"sample_rate": rate, "clips": len(subjects)}
+    open_baseline(baseline, fingerprint)
+    cache = EmbeddingCache(ear, sample_rate=rate)
+    listen = Ears(cache, pitch, family_classifier(held, rate, seed, bar("learning families")), rate)
+    tell_time(listen, len(subjects) + len(rival), len(held.held_out), len(held.train))
     report, ruler = listen_and_score(held, subjects, listen, fingerprint, notes, seed)
     if baseline is not None:
-        if old is None:
-            old = measure(generate(baseline, held, out / "baseline", seed), listen, bar("listening to the baseline"))
-        report = with_baseline(report, old, ruler)
+        report = with_baseline(report, old or measure(rival, listen, bar("listening to the baseline")), ruler)
     finish(report, out)
 
 
@@ -209,14 +211,18 @@ def open_baseline(path: Path | None, fingerprint: dict[str, Any]) -> Measurement
     return Measurements.load(path / MEASUREMENTS_NAME)
 
 
-def with_baseline(report: Report, old: Measurements, ruler: Yardstick) -> Report:
-    """Add the baseline's column and the paired differences.
+def check_prompts(theirs: Sequence[str], subjects: Sequence[Subject], baseline: Path | None) -> None:
+    """Refuse a baseline whose clips are not those of the same prompts, one by one.
 
     Raises:
-        ValueError: the baseline's clips were made for other prompts.
+        ValueError: its clips were made for other prompts.
     """
-    if old.prompts != report.made.prompts:
+    if baseline is not None and list(theirs) != [subject.prompt for subject in subjects]:
         raise ValueError("baseline: its clips were made for other prompts, or are in another order")
+
+
+def with_baseline(report: Report, old: Measurements, ruler: Yardstick) -> Report:
+    """Add the baseline's column and the paired differences."""
     scores = ruler.score(old)
     differences = compare(report.columns["generated"], scores, unit_numbers(report.made))
     first = {"generated": report.columns["generated"], "baseline": scores}

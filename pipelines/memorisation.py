@@ -23,6 +23,7 @@ from rich.progress import Progress
 from audio.dataset import AudioFolder, Clip
 from evaluation.copies import LevelledEmbedder
 from evaluation.embedders import EmbeddingCache, load_embedder
+from pipelines.clips import check_writable
 from pipelines.counterparts import make_counterparts
 from pipelines.memorisation_decoding import ClipDecoder, PlantedCopies
 from pipelines.memorisation_findings import EXPECTED, Findings
@@ -33,6 +34,7 @@ from pipelines.text_to_audio import TextToAudioPipeline
 from training.command import answer, run_command, say
 
 PRINTED = 20
+REPORT_BYTES = 2**24
 GENERATED_FOLDER = "generated"
 COPIES_FOLDER = "given_back"
 Item = TypeVar("Item")
@@ -71,6 +73,7 @@ def memorisation(
     folder = AudioFolder.scan(train, bar("reading"))
     if not folder.split("train"):
         raise ValueError(f"train: '{train}' has no clip in its train split ({folder.report()})")
+    check_writable(Path(out), REPORT_BYTES)
     bundle = model or decoder
     pipeline = TextToAudioPipeline.from_pretrained(bundle) if bundle else None
     if pipeline and model:

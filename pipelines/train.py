@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
 from audio.dataset import AudioFolder
 from audio.files import write_aside
+from audio.mel import MelConfig
 from pipelines.bundle import Bundle
 from pipelines.resources import resource
 from training.checkpoint import load_stage
 from training.command import answer, run_command, say
+from vocoder.judging import long_enough
 
 PLAN_NAME = "plan.json"
 PARENT_VARIABLE = "MELISMA_PARENT"
@@ -61,12 +65,15 @@ def train(
     Raises:
         ValueError: an unusable folder, a run of something else in `out`, or a step that failed.
     """
+    if num_clips < 1:
+        raise ValueError(f"num_clips: expected at least 1, got {num_clips}")
     configs = {stage: resource(f"configs/{preset}/{stage}.yaml") for stage in CONFIG_STAGES}
     folder = AudioFolder.scan(audio)
     say(folder.report())
     for item in folder.skipped[:10]:
         say(f"skipped {item.path}: {item.reason}")
     bundle = Bundle.open(init_from) if init_from else None
+    check_judged(folder, configs["vocoder"], bundle)
     done = open_plan(out, {"audio": folder.fingerprint(), "preset": preset, "init_from": _bundle_name(bundle)})
     if not done:
         ask_doctor(audio, out)
@@ -231,6 +238,21 @@ def tell_cost(configs: dict[str, Path], folder: AudioFolder, out: Path) -> None:
     say(f"in all about {max(1, round(minutes))} min; {needed / 2**20:.0f} MiB of disk, {free / 2**20:.0f} MiB are free")
     if free < needed:
         raise ValueError(f"--out '{out}': {free / 2**20:.0f} MiB are free, this run needs {needed / 2**20:.0f} MiB")
+
+
+def check_judged(folder: AudioFolder, config: Path, bundle: Bundle | None) -> None:
+    """Refuse a folder of which the last stage could judge nothing, before the first one is trained.
+
+    Raises:
+        ValueError: no clip that is held out for validation is long enough.
+    """
+    told = bundle.page["mel"] if bundle else yaml.safe_load(config.read_text(encoding="utf-8"))["model"]["mel"]
+    mel = MelConfig.from_dict(told) if bundle else MelConfig.from_yaml(config.parent / told)
+    held_out = folder.split("validation") or folder.split("train")
+    if not any(long_enough(int(clip.seconds * mel.sample_rate), mel) for clip in held_out):
+        raise ValueError(
+            f"audio: no clip that is held out for validation ({len(held_out)}) is long enough to be judged"
+        )
 
 
 def first_prompts(folder: AudioFolder) -> list[str]:

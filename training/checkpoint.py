@@ -118,6 +118,14 @@ def load_stage(path: Path, kind: str) -> tuple[StageRecord, dict[str, Tensor]]:
     Raises:
         ValueError: missing, truncated, malicious or foreign file, another kind of stage, or a newer format.
     """
+    record, weights = read_stage(path)
+    if record.kind != kind:
+        raise ValueError(f"'{path}' is a checkpoint of stage '{record.kind}', expected '{kind}'")
+    return record, weights
+
+
+def read_stage(path: Path) -> tuple[StageRecord, dict[str, Tensor]]:
+    """A stage of any kind; otherwise as `load_stage`."""
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"checkpoint '{path}' does not exist")
@@ -127,8 +135,6 @@ def load_stage(path: Path, kind: str) -> tuple[StageRecord, dict[str, Tensor]]:
         checkpoint = load_checkpoint(path)
         record = StageRecord.from_dict(checkpoint.get(RECORD_KEY, {}), path)
         weights = stage_weights(checkpoint["state_dict"])
-    if record.kind != kind:
-        raise ValueError(f"'{path}' is a checkpoint of stage '{record.kind}', expected '{kind}'")
     return record, {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
 
 

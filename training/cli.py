@@ -81,6 +81,15 @@ class PlateauStep(Callback):
                 config.scheduler.step(float(trainer.callback_metrics[pl_module.monitor]))
 
 
+class LastValidation(Callback):
+    """Validates once more where `trainer.max_steps` falls between two validations: the last batches may be the best."""
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ANN401
+        """Where a training is told to stop, Lightning validates before it does; where its steps are up it does not."""
+        if 0 < trainer.max_steps <= trainer.global_step:
+            trainer.should_stop = True
+
+
 class LastBatches(Callback):
     """Writes `last.ckpt` once more where a training ends between two validations, after which it is written otherwise.
 
@@ -168,6 +177,9 @@ class StageCLI(LightningCLI):
         """Add what every run has: log, checkpoints, progress."""
         folder = Path(self._get(self.config_init, "trainer").get("default_root_dir") or f"runs/{self.model.kind}")
         self.choose_monitor(str(self._get(self.config, "early_stopping")["monitor"]))
+        if self.model.taken == "last":
+            # Its metric does not tell which checkpoint is best, so it does not tell when to stop either.
+            self._get(self.config_init, "early_stopping").patience = sys.maxsize
         last = checkpoint_callback(folder, "last", None)
         callbacks: list[Callback] = [
             # Two, for `save_last` writes only beside a new best, and a run on a plateau would go on from its best.
@@ -175,6 +187,7 @@ class StageCLI(LightningCLI):
             checkpoint_callback(folder, "best", self.model.monitor),
             last,
             LastBatches(last),
+            LastValidation(),
             RunReport(),
             PlateauStep(),
         ]
@@ -219,8 +232,14 @@ class StageCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Name the checkpoint to take, and the next command."""
-        made = Path(self.trainer.default_root_dir) / f"{self.model.taken}.ckpt"
-        answer(f"{self.model.taken} checkpoint: {made}")
+        folder = Path(self.trainer.default_root_dir)
+        # Stopped before the first validation, it has no best one.
+        taken = self.model.taken if (folder / f"{self.model.taken}.ckpt").is_file() else "last"
+        made = folder / f"{taken}.ckpt"
+        stopper = self._get(self.config_init, "early_stopping")
+        if stopper.wait_count >= stopper.patience:
+            say(f"stopped early: {self.model.monitor} was not better in {stopper.patience} validations")
+        answer(f"{taken} checkpoint: {made}")
         answer(f"next: {self.model.next_command(str(made))}")
 
 

@@ -12,7 +12,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
 
@@ -140,7 +140,11 @@ def make_parser(
     for name in lists:
         parser.add_argument(f"--{name}", action="append", default=None, help=help_texts.get(name))
     for name in (name for name in several if name not in positionals):
-        parser.add_argument(f"--{name}", nargs="+", type=str, default=None, help=help_texts.get(name))
+        own = inspect.signature(function).parameters[name]
+        required = {"required": True} if own.default is own.empty else {"default": None}
+        parser.add_argument(
+            f"--{name}", nargs="+", type=_element(function, name), help=help_texts.get(name), **required
+        )
     if config:
         text = "a YAML file with options under their names; what is said on the command line wins"
         parser.add_argument(CONFIG_OPTION, action="config", help=text, metavar="PATH")
@@ -154,6 +158,14 @@ def make_parser(
     shorten_usage(parser)
     group_options(parser, groups or {})
     return parser
+
+
+def _element(function: Callable[..., Any], name: str) -> type:
+    """Of what a parameter is a list, None or not."""
+    for annotation in (hint := get_type_hints(function)[name], *get_args(hint)):
+        if issubclass(get_origin(annotation) or object, Sequence):
+            return cast(type, get_args(annotation)[0])
+    raise TypeError(f"{name}: expected a list, got {hint}")
 
 
 # How a parser that knows types names them, and what people call them.

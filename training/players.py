@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from training.command import say
 from training.game import DISCRIMINATOR_LOSSES, GENERATOR_LOSSES, Game, feature_matching
 from training.module import StageTraining
 from training.schedule import build_optimiser, build_schedule
@@ -86,6 +87,9 @@ class PlayersTraining(StageTraining):
         schedules = [build_schedule(optimisers[0], schedule, max_steps)]
         if len(optimisers) > 1:
             end = schedule.total_steps or max_steps
+            last = max_steps * self.accumulate_grad_batches
+            if 0 < last <= start:
+                say(f"warning: discriminators begin at batch {start}, and training ends at {last}: they never play")
             left = max(1, end - start // self.accumulate_grad_batches) if end > 0 else end
             schedules.append(build_schedule(optimisers[1], replace(schedule, total_steps=max(0, left)), max_steps))
         return schedules

@@ -75,6 +75,16 @@ class VocoderTraining(JudgedTraining):
         self.start = Start()
         self.warm_start()
         freeze_others(self.model, train_parts)
+        self.train_parts = train_parts
+
+    def on_fit_start(self) -> None:
+        """Refuse to train a part of a network that learnt nothing; a run that goes on has got its own by now.
+
+        Raises:
+            ValueError: nothing to start from.
+        """
+        if self.train_parts and self.init_from is None and not self.batches_done:
+            raise ValueError("model.train_parts: needs model.init_from, the checkpoint whose other parts are kept")
 
     def stage_config(self) -> dict[str, Any]:
         """Mel and network."""

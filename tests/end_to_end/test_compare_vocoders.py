@@ -253,3 +253,25 @@ def test_bad_input_is_one_line(small_bundle, folder, tmp_path, capsys) -> None:
     assert main([*(str(word) for pair in good.items() for word in pair), "bundle"]) == 2
     assert "'bundle' twice" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_speech_without_its_packages_is_refused_before_anything_is_decoded(
+    folder, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(compare_vocoders, "missing_packages", lambda: "pesq and pystoi are not installed")
+    words = ["--audio", str(folder), "--model", str(ROOT / "bundles/oneshots"), "--out", str(tmp_path / "out")]
+    assert main([*words, "--speech", "true"]) == 2
+    assert capsys.readouterr().err.strip() == "error: speech: pesq and pystoi are not installed"
+    assert not (tmp_path / "out").exists()
+
+
+def test_notes_that_nobody_hears_are_said_at_once(folder, monkeypatch, capsys) -> None:
+    def missing() -> None:
+        raise ValueError("CREPE is not installed")
+
+    monkeypatch.setattr(compare_vocoders, "load_pitch_estimator", missing)
+    clips = list(AudioFolder.scan(folder).split("test"))
+    assert compare_vocoders.pitch_ear(clips) is None
+    assert capsys.readouterr().err == ""
+    assert compare_vocoders.pitch_ear([replace(clips[0], pitch=60.0)]) is None
+    assert capsys.readouterr().err.strip() == "notes will not be heard: CREPE is not installed"

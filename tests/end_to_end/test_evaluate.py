@@ -131,9 +131,30 @@ def test_a_baseline_is_compared_in_pairs(
     words = ["--reference", reference, "--out", tmp_path / "no", "--generated", same, "--baseline", before]
     assert main([*map(str, words), "--embedder", "mel", "--seed", "1"]) == 2
     assert "cannot be compared with this one (seed: 0 != 1)" in capsys.readouterr().err
+    # Other prompts are found before anything is listened to.
+    other = generated_like(reference, tmp_path / "other", lambda waveform, _: waveform)
+    text = (other / "metadata.jsonl").read_text(encoding="utf-8")
+    rows = text.splitlines()
+    (other / "metadata.jsonl").write_text("\n".join([rows[0].replace("drum ", "another drum "), *rows[1:]]))
+    words[5] = other
+    assert main([*map(str, words), "--embedder", "mel"]) == 2
+    said = capsys.readouterr().err
+    assert "its clips were made for other prompts" in said
+    assert "to listen to" not in said
+    words[5] = same
     shutil.rmtree(tmp_path / "like")
     assert main([*map(str, words), "--embedder", "mel", "--clips", "10"]) == 2
     assert "reference" in capsys.readouterr().err
+
+
+def test_a_baseline_that_cannot_be_is_refused_before_anything_is_generated(
+    reference: Path, small_bundle: Path, honest: tuple[Path, dict[str, Any]], tmp_path: Path, capsys
+) -> None:
+    words = ["--reference", str(reference), "--out", str(tmp_path / "out"), "--model", str(small_bundle)]
+    for baseline, seed, message in ((tmp_path / "nowhere", "0", "neither a bundle"), (honest[0], "1", "seed: 0 != 1")):
+        assert main([*words, "--embedder", "mel", "--baseline", str(baseline), "--seed", seed]) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "out" / "generated").exists()
 
 
 def test_other_rates_and_stereo_are_brought_together(reference: Path, tmp_path: Path) -> None:

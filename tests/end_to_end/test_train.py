@@ -20,6 +20,7 @@ from pipelines.train import main, warm_start_options
 from training.checkpoint import load_stage
 
 ROOT = Path(__file__).resolve().parents[2]
+SPLIT = (("long", "train"), ("short", "validation"))
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +159,22 @@ def test_a_stage_that_knows_of_known_frames_goes_on_hearing_of_them(small_bundle
     assert bundled[bundled.index("--data.known") + 1] == "0.3"
     assert "--data.known" not in warm_start_options("latent_diffusion", Bundle.open(small_bundle))
     assert "--data.known" not in warm_start_options("vocoder", Bundle.open(ROOT / "bundles/oneshots"))
+
+
+def test_what_would_fail_after_hours_is_refused_at_once(tmp_path: Path, sonic_pi_folder: Path, capsys) -> None:
+    """No first clip, and held-out clips that the last stage could not judge."""
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    shutil.copy(sonic_pi_folder / "drum_snare_hard.flac", sounds / "long.flac")
+    waveform, rate = soundfile.read(sounds / "long.flac")
+    soundfile.write(sounds / "short.flac", waveform[:1500], rate)
+    rows = [{"file_name": f"{name}.flac", "text": name, "split": split} for name, split in SPLIT]
+    (sounds / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    words = ["--audio", str(sounds), "--preset", "tiny", "--out", str(tmp_path / "run")]
+    for options, message in (
+        ((), "no clip that is held out for validation (1) is long enough"),
+        (("--num_clips", "0"), "num_clips: expected at least 1, got 0"),
+    ):
+        assert main([*words, *options]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -179,3 +179,14 @@ def test_transpositions_that_cannot_be_are_refused(stage_files, tmp_path, sonic_
     words += ["--out", str(tmp_path / "latents.safetensors")]
     assert encode.main([*words, "--transposed", "1", "--transpose", "40"]) == 2
     assert "expected transposed >= 0 and transpose 1 to 12 semitones, got 1, 40" in capsys.readouterr().err
+
+
+def test_a_place_that_no_file_can_have_is_refused_before_anything_is_encoded(
+    sonic_pi_folder, stage_files, tmp_path, capsys
+) -> None:
+    (tmp_path / "taken.safetensors").mkdir()
+    words = ["--checkpoint", str(stage_files["autoencoder"]), "--audio", str(sonic_pi_folder), "--out"]
+    for name in ("taken.safetensors", "latents.pt"):
+        assert encode.main([*words, str(tmp_path / name)]) == 2
+        assert f".safetensors file to write, got '{tmp_path / name}'" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.safetensors"]

@@ -165,15 +165,54 @@ def test_a_run_against_discriminators_goes_on_as_if_it_had_not_stopped(
 
 
 def test_until_its_batch_the_game_changes_nothing(
-    sonic_pi_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sonic_pi_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     late = ["--model.gan", '{"start_batch": 1000, "channels": 4}', "--trainer.gradient_clip_val", "1.0"]
     assert fit(sonic_pi_folder, tmp_path / "late", 4, monkeypatch, *late) == 0
     assert fit(sonic_pi_folder, tmp_path / "plain", 4, monkeypatch, "--trainer.gradient_clip_val", "1.0") == 0
+    assert "warning: discriminators begin at batch 1000, and training ends at 4" in capsys.readouterr().err
     late_weights, plain_weights = (
         load_stage(tmp_path / name / "last.ckpt", "autoencoder")[1] for name in ("late", "plain")
     )
     assert all(torch.allclose(late_weights[name], plain_weights[name], atol=1e-6) for name in plain_weights)
+
+
+def test_the_batches_behind_the_last_validation_are_judged_too(
+    sonic_pi_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A validation follows every third batch, and the fifth."""
+    assert fit(sonic_pi_folder, tmp_path / "run", 5, monkeypatch, "--ema.decay", "0.5") == 0
+    assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines() if line.startswith("step ")] == [
+        "step 3",
+        "step 5",
+    ]
+    record, _ = load_stage(tmp_path / "run" / "best.ckpt", "autoencoder")
+    assert record.training["batches"] == 5
+    # A run of less than an epoch has a best one too, where before the command that follows named a file that was not.
+    assert fit(sonic_pi_folder, tmp_path / "short", 2, monkeypatch) == 0
+    assert load_stage(tmp_path / "short" / "best.ckpt", "autoencoder")[0].training["batches"] == 2
+    assert f"best checkpoint: {tmp_path / 'short' / 'best.ckpt'}" in capsys.readouterr().out
+
+
+def test_early_stopping_is_said_and_does_not_end_a_game(
+    sonic_pi_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What learns nothing is not better in one validation: it stops, unless its metric does not tell what is better."""
+    still = ["--model.optimiser.learning_rate", "0", "--early_stopping.patience", "1", "--data.steps_per_epoch", "1"]
+    assert fit(sonic_pi_folder, tmp_path / "plain", 6, monkeypatch, *still) == 0
+    assert "stopped early: validation/log_mel_error was not better in 1 validations" in capsys.readouterr().err
+    assert load_stage(tmp_path / "plain" / "last.ckpt", "autoencoder")[0].training["batches"] == 2
+    assert fit(sonic_pi_folder, tmp_path / "game", 6, monkeypatch, *still, *GAN) == 0
+    assert "stopped early" not in capsys.readouterr().err
+    assert load_stage(tmp_path / "game" / "last.ckpt", "autoencoder")[0].training["batches"] == 6
+
+
+def test_an_encoder_that_learnt_nothing_is_not_frozen(
+    sonic_pi_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(sonic_pi_folder, tmp_path / "run", 3, monkeypatch, "--model.freeze_encoder", "true") == 2
+    assert "model.freeze_encoder: needs model.init_from" in capsys.readouterr().err
+    assert not list((tmp_path / "run").glob("*.ckpt"))
 
 
 def test_a_lead_is_learnt_beside_latents_that_stay_valid(

@@ -1,6 +1,5 @@
 """Stage 2 learns, resumes, starts warm, and refuses what it cannot train on."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,30 +14,17 @@ from latent_diffusion.loading import LatentData
 from latent_diffusion.model import LatentDiffusion
 from latent_diffusion.training import LatentDiffusionTraining
 from tests.diffusion_doubles import COSINE, FLOW, LABELS, LINEAR, TINY, latent_file, sampler, stage
+from tests.diffusion_runs import fit
 from training.checkpoint import load_checkpoint, load_stage
-from training.cli import run_stage
 
 OVERFIT_STEPS = 220
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = [
-    *("--model.network.width", "16", "--model.network.depth", "2", "--model.network.heads", "2"),
-    *("--model.network.hidden", "24", "--model.network.modulation_rank", "4", "--model.schedule.warmup_steps", "2"),
-    *("--model.schedule.name", "constant", "--data.batch_size", "4", "--data.steps_per_epoch", "3"),
-    *("--data.validation_draws", "4", "--data.lengths.max_seconds", "0.6", "--trainer.accelerator", "cpu"),
-]
 
 
 @pytest.fixture
 def latents(tmp_path, mel, monkeypatch) -> Path:
     monkeypatch.setenv("MELISMA_CACHE", str(tmp_path / "cache"))
     return latent_file(tmp_path / "latents.safetensors", mel)
-
-
-def fit(monkeypatch, latents: Path, out: Path, *options: str, config: str = "tiny", small: bool = True) -> int:
-    arguments = ["fit", "-c", str(ROOT / "configs" / config / "latent_diffusion.yaml"), "--data.latents", str(latents)]
-    arguments += ["--trainer.default_root_dir", str(out), *(SMALL if small else []), *options]
-    monkeypatch.setattr(sys, "argv", ["python -m latent_diffusion", *arguments])
-    return run_stage(LatentDiffusionTraining, LatentData, link_sample_rate=False)
 
 
 @pytest.mark.parametrize(("path", "prediction"), [(FLOW, "velocity"), (LINEAR, "noise"), (COSINE, "v")])
@@ -216,19 +202,6 @@ def test_training_starts_with_the_directions_of_its_latents(latents) -> None:
     assert torch.allclose(covariance.diagonal(), new.variance, rtol=0.1)
     assert float((covariance - covariance.diagonal().diag()).abs().max()) < 0.1
     assert float(new.variance.max() / new.variance.min()) > 2.0
-
-
-def test_the_kernel_distance_is_logged_and_may_choose_the_best(latents, tmp_path, monkeypatch, capsys) -> None:
-    options = ("--early_stopping.monitor", "validation/kernel_distance", "--model.kernel_clips", "20")
-    enough = ("--data.validation_draws", "24", "--trainer.max_steps", "3")
-    assert fit(monkeypatch, latents, tmp_path / "run", *options, *enough) == 0
-    said = capsys.readouterr().err
-    assert "validation/kernel_distance " in said
-    record = torch.load(tmp_path / "run" / "best.ckpt", weights_only=True)["stage_record"]
-    assert record["training"]["validation/kernel_distance"] is not None
-    few = ("--data.validation_draws", "8", "--trainer.max_steps", "3")
-    assert fit(monkeypatch, latents, tmp_path / "few", *options, *few) == 2
-    assert "needs kernel_clips and at least 20 validation draws" in capsys.readouterr().err
 
 
 def test_a_run_of_an_older_version_is_refused_in_one_line(latents, tmp_path, monkeypatch, capsys) -> None:

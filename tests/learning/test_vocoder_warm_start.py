@@ -248,6 +248,7 @@ def test_an_attack_gain_is_put_on_a_vocoder_without_one_and_learns_alone(old_run
     ("model", "data", "says"),
     [
         ({"train_parts": ["atack"]}, {}, "train_parts: this network has backbone, head, got 'atack'"),
+        ({"train_parts": ["head"]}, {}, "model.train_parts: needs model.init_from, the checkpoint whose other parts"),
         ({}, {"beginnings": 1.5}, "data.beginnings: expected 0 to 1, got 1.5"),
         ({"network": {**NETWORK, "attack": 7}}, {}, "attack: expected a divisor of the hop 64, got 7"),
     ],

@@ -9,7 +9,7 @@ import torch
 from audio.dataset import AudioFolder, Clip
 from audio.phrasings import read_phrasings, words_of
 from evaluation.intervals import even_interval
-from pipelines import class_answers
+from pipelines import check_classes, class_answers
 from pipelines.check_classes import (
     held_out_captions,
     prompts_of,
@@ -131,3 +131,25 @@ def test_prompts_that_captions_say_are_left_out() -> None:
     left, said = unsaid({"tom": ["mid tom for drum fill", "a big tom", "low tom"], "kick": ["the low tom"]}, folder)
     assert left == {"tom": ["a big tom"]}
     assert said == ("mid tom for drum fill", "low tom", "the low tom")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--clips_per_family", "0"), "clips_per_family: expected at least 1, got 0"),
+        (("--seconds", "0"), "seconds"),
+        (("--solver_steps", "0"), "solver_steps"),
+        (("--seed", "-1"), "seed"),
+    ],
+)
+def test_numbers_are_asked_before_the_classifier_learns(
+    monkeypatch: pytest.MonkeyPatch, capsys, options, message
+) -> None:
+    def scan(_: Path) -> None:
+        raise AssertionError("clips are read")
+
+    monkeypatch.setattr(check_classes.AudioFolder, "scan", scan)
+    assert check_classes.main(["--model", "bundles/oneshots", "--audio", "anywhere", *options]) == 2
+    said = capsys.readouterr().err.strip()
+    assert message in said
+    assert "\n" not in said

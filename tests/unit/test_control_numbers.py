@@ -62,7 +62,20 @@ def test_levels_and_colours_are_heard() -> None:
         # 2 dB more than asked for.
         return tone[None] * 10.0 ** ((loudness + 3.01 + 2.0) / 20.0)
 
-    assert list(levels_off(soft, RATE, ["x"])) == pytest.approx([2.0], abs=0.05)
+    told = {"loudness": (-40.0, 0.0)}
+    assert list(levels_off(soft, RATE, told, ["x"])) == pytest.approx([2.0], abs=0.05)
     # Whatever is asked for, it stays at 1 kHz: an octave from half of it, one from twice; half lies out of range.
     ranges = {"brightness": (600.0, 4000.0)}
     assert list(colours_off(lambda *_, **__: tone[None], RATE, ranges, ["x"])) == pytest.approx([1.0], abs=0.02)
+
+
+def test_no_level_is_asked_for_that_the_model_never_heard() -> None:
+    asked = []
+
+    def made(_: str, seconds: float, loudness: float) -> torch.Tensor:
+        asked.append(loudness)
+        return torch.ones(1, RATE) * 10.0 ** (loudness / 20.0)
+
+    assert list(levels_off(made, RATE, {"loudness": (-20.0, 0.0)}, ["x"])) == pytest.approx([0.0], abs=0.05)
+    assert asked == [-20.0]
+    assert list(levels_off(made, RATE, {}, ["x"])) == []
