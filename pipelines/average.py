@@ -3,8 +3,8 @@
 Trainings of which one began with the weights of the other, or all with those of a third, often lie in one valley: the
 average of their weights is a model too, and may keep what the later one forgot (Wortsman et al., "Model soups:
 averaging weights of multiple fine-tuned models improves accuracy without increasing inference time", 2022, and "Robust
-fine-tuning of zero-shot models", 2022). Of trainings that began apart the average is noise, and nothing here can tell:
-listen to it, or measure it.
+fine-tuning of zero-shot models", 2022). Of trainings that began apart the average is noise. Stage 2 shows it, for each
+training measures directions of its own, and the others do not: measure what comes of it.
 """
 
 import sys

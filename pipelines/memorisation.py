@@ -73,13 +73,13 @@ def memorisation(
     folder = AudioFolder.scan(train, bar("reading"))
     if not folder.split("train"):
         raise ValueError(f"train: '{train}' has no clip in its train split ({folder.report()})")
-    check_writable(Path(out), REPORT_BYTES)
     bundle = model or decoder
     pipeline = TextToAudioPipeline.from_pretrained(bundle) if bundle else None
     if pipeline and model:
         made = _generate(pipeline, folder.split("train"), clips, Path(out), seed)
     else:
         made = _given(generated or Path())
+    check_writable(Path(out), REPORT_BYTES)
     facts = {"source": str(model or generated), "train": str(train), "seed": seed}
     through = ClipDecoder(pipeline) if pipeline else None
     planted = _planted(through, folder.split("train"), power_clips, Path(out), seed) if through else None

@@ -53,12 +53,12 @@ def test_what_was_measured_before_it_stopped_is_kept(folder, tmp_path, monkeypat
         raise KeyboardInterrupt
 
     first, second, *others = LIMITS
-    told = {first: lambda: [0.5], second: stopped} | dict.fromkeys(others, stopped)
+    told = {first: lambda: [0.0, 0.5], second: stopped} | dict.fromkeys(others, stopped)
     monkeypatch.setattr(check_control, "measures", lambda *_: told)
     assert main(["--audio", str(folder), "--clips", "2", "--out", str(tmp_path)]) == 130
     page = json.loads((tmp_path / "control.json").read_text())
     assert set(page) == {"stages", "data", first}
-    assert page[first]["values"] == [0.5]
+    assert page[first]["values"] == [0.0, 0.5]
 
 
 def test_one_promise_alone_is_measured_each_clip_of_a_seed_of_its_own(

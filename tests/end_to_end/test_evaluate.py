@@ -135,7 +135,7 @@ def test_a_baseline_is_compared_in_pairs(
     other = generated_like(reference, tmp_path / "other", lambda waveform, _: waveform)
     text = (other / "metadata.jsonl").read_text(encoding="utf-8")
     rows = text.splitlines()
-    (other / "metadata.jsonl").write_text("\n".join([rows[0].replace("drum ", "another drum "), *rows[1:]]))
+    (other / "metadata.jsonl").write_text("\n".join([rows[0].replace('"text": ["', '"text": ["another '), *rows[1:]]))
     words[5] = other
     assert main([*map(str, words), "--embedder", "mel"]) == 2
     said = capsys.readouterr().err
