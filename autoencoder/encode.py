@@ -83,8 +83,8 @@ def encode(
         raise ValueError(f"expected transposed >= 0 and transpose 1 to 12 semitones, got {transposed}, {transpose}")
     if tilted < 0 or not 0.0 < tilt_db <= MOST_DB_PER_OCTAVE:
         raise ValueError(f"expected tilted >= 0 and tilt_db 0 to 12 dB an octave, got {tilted}, {tilt_db}")
-    if out.suffix != ".safetensors" or out.is_dir():
-        raise ValueError(f"out: expected the name of a .safetensors file to write, got '{out}'")
+    if out.is_dir():
+        raise ValueError(f"out: expected the name of a file to write, got the folder '{out}'")
     network = MelVAE.from_checkpoint(checkpoint)
     folder = AudioFolder.scan(audio)
     say(folder.report())

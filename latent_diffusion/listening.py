@@ -4,6 +4,8 @@ Each clip becomes one vector: mean, standard deviation and mean absolute step of
 frames. The distance is that of pairs (evaluation/paired_kernel.py), on vectors that cost nothing.
 """
 
+from math import inf
+
 import torch
 from torch import Tensor
 
@@ -12,8 +14,6 @@ from evaluation.paired_kernel import paired_kernel_distance
 from latent_diffusion.flow import frame_mask
 
 FEWEST_CLIPS = 20
-# Two clouds without anything in common are no farther apart, times 1,000.
-FARTHEST = 2000.0
 
 
 def describe_latents(latents: Tensor, valid_frames: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class LatentEar:
         None of fewer than 20 clips, of clips that are all alike, and of numbers that are not finite: a run goes on.
 
         Args:
-            needed: a checkpoint is chosen by it: of the last two, the farthest that there is.
+            needed: a checkpoint is chosen by it: of the last two it is infinite, which ends a run in words.
 
         Raises:
             ValueError: it is needed, and there are too few clips.
@@ -97,4 +97,4 @@ class LatentEar:
             # Each was made for the caption and the length of its real one: they are pairs, not two clouds.
             return paired_kernel_distance(made, real, torch.arange(len(made)), kernel_bandwidth(real)).value
         except ValueError:
-            return FARTHEST if needed else None
+            return inf if needed else None

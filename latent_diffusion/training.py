@@ -90,7 +90,7 @@ def check_fit(module: "LatentDiffusionTraining") -> None:
     """
     data = getattr(module.trainer, "datamodule", None)
     check_known(data, module.model.config.network.known)
-    if module.monitor == KERNEL_METRIC:
+    if module.monitor == KERNEL_METRIC and module.trainer.limit_val_batches:
         check_heard(module.ear.clips, draws_seen(data, module.trainer.limit_val_batches))
 
 

@@ -16,15 +16,17 @@ import torch
 from torch import Tensor
 
 from autoencoder.model import MelVAE
-from latent_diffusion.guide import GUIDE
+from latent_diffusion.guide import GUIDE, SHARED
 from latent_diffusion.model import LatentDiffusion
 from pipelines.clips import check_writable
-from training.checkpoint import StageRecord, read_stage, save_stage
+from training.checkpoint import StageRecord, config_differences, read_stage, save_stage
 from training.command import answer, run_command, say
 from vocoder.generator import Generator
 from vocoder.generators import load_generator
 
 Stage = tuple[StageRecord, dict[str, Tensor]]
+# Of a config: what goes in and out, and what it means.
+MEANING = ("mel", *SHARED)
 NETWORKS: dict[str, Callable[[Path], MelVAE | LatentDiffusion | Generator]] = {
     "autoencoder": MelVAE.from_checkpoint,
     "latent_diffusion": LatentDiffusion.from_checkpoint,
@@ -36,16 +38,19 @@ def average(checkpoints: list[Path], out: Path, shares: list[float] | None = Non
     """Average the weights of several trainings of one stage.
 
     Args:
-        checkpoints: two or more, of the same stage and sizes; what is said of the training comes from the first.
+        checkpoints: two or more, of the same stage and sizes, stage 2 on the same latents; what is said of the training
+            comes from the first.
         out: file to write, .safetensors, float32; every command takes it where it takes a checkpoint.
         shares: of each checkpoint, adding up to 1; all alike when left out.
 
     Raises:
-        ValueError: fewer than two checkpoints, shares that do not fit, or stages that differ in more than weights.
+        ValueError: fewer than two checkpoints, shares that do not fit, or stages that do not fit.
     """
     parts = check_shares(shares, len(checkpoints))
-    if out.suffix != ".safetensors" or out.is_dir():
+    if out.suffix != ".safetensors":
         raise ValueError(f"out: expected the name of a .safetensors file to write, got '{out}'")
+    if out.is_dir():
+        raise ValueError(f"out: expected the name of a file to write, got the folder '{out}'")
     stages = [read_alone(path) for path in checkpoints]
     for path, stage in zip(checkpoints[1:], stages[1:], strict=True):
         check_alike(stages[0], stage, path)
@@ -88,27 +93,36 @@ def read_alone(path: Path) -> Stage:
     config = network.to_config()
     if config.pop("guide", None) is not None:
         say(f"the guiding model of {path} is left out: give it to python -m pipelines.bundle --guide")
+    lineage = {name: value for name, value in record.lineage.items() if name != "guide"}
     weights = {name: value for name, value in network.state_dict().items() if not name.startswith(GUIDE)}
-    return replace(record, config=config), weights
+    return replace(record, config=config, lineage=lineage), weights
 
 
 def check_alike(first: Stage, other: Stage, path: Path) -> None:
-    """Refuse stages that differ in more than the numbers in their weights.
+    """Refuse stages of which there is no average; what else differs is as in the first, and said.
 
     Raises:
-        ValueError: another kind, another config (names what differs), or other directions of the latents.
+        ValueError: another kind, another meaning of what goes in and out, other sizes, or other directions of latents.
     """
     (record, weights), (theirs, further) = first, other
     if theirs.kind != record.kind:
         raise ValueError(f"'{path}' is a checkpoint of stage '{theirs.kind}', the first one of '{record.kind}'")
-    keys = sorted({*record.config, *theirs.config})
-    differing = [key for key in keys if record.config.get(key) != theirs.config.get(key)]
-    if differing:
-        raise ValueError(f"'{path}' differs from the first checkpoint in {', '.join(differing)}: no average of the two")
+    differing = [line.split(":")[0] for line in config_differences(theirs.config, record.config)]
+    meaning = [name for name in differing if name.split(".")[0] in MEANING]
+    if meaning:
+        raise ValueError(
+            f"'{path}' differs from the first checkpoint in {', '.join(meaning[:3])}: no average of the two"
+        )
+    shapes, others = ({name: value.shape for name, value in one.items()} for one in (weights, further))
+    if shapes != others:
+        names = sorted(name for name in {*shapes, *others} if shapes.get(name) != others.get(name))
+        raise ValueError(f"'{path}' has another {names[0]} than the first checkpoint: no average of the two")
     # Written in 16 bits they differ a little from themselves.
     measured = [name for name in weights if name.startswith("preconditioner.")]
     if not all(torch.allclose(weights[name], further[name], rtol=0.01, atol=0.01) for name in measured):
         raise ValueError(f"'{path}' began apart from the first checkpoint: start one with --model.init_from the other")
+    if differing:
+        say(f"as in the first checkpoint, and not as in {path}: {', '.join(differing)}")
 
 
 def averaged(stages: Sequence[Stage], shares: Sequence[float]) -> Stage:

@@ -30,10 +30,11 @@ class Made(Protocol):
 def levels_off(
     made: Made, sample_rate: int, ranges: Mapping[str, Sequence[float]], prompts: Iterable[str]
 ) -> Iterator[float]:
-    """Decibels from what `--loudness` asks for; of a model that heard louder clips alone, the softest level."""
+    """Decibels from what `--loudness` asks for; of a model that never heard that, the nearest level."""
     if "loudness" not in ranges:
         return
-    asked = max(ASKED_LOUDNESS, ranges["loudness"][0])
+    low, high = ranges["loudness"]
+    asked = min(max(ASKED_LOUDNESS, low), high)
     for prompt in prompts:
         clip = made(prompt, seconds=ASKED_SECONDS, loudness=asked)[0]
         yield abs(loudness_db(clip.numpy(), sample_rate) - asked)

@@ -26,8 +26,9 @@ from evaluation.pitch import PitchEstimator, load_pitch_estimator
 from evaluation.prompt_scores import shuffled
 from evaluation.score import Score, compare, unit_numbers
 from evaluation.scores import Yardstick
-from pipelines.bundle import BUNDLE_NAME
+from pipelines.bundle import BUNDLE_NAME, Bundle
 from pipelines.clips import check_writable
+from pipelines.counterparts import counterpart_prompt
 from pipelines.evaluation_page import evaluation_page, show_scores
 from pipelines.evaluation_report import Report
 from pipelines.evaluation_sets import BYTES_PER_SECOND, common_rate, generate, read_generated
@@ -41,6 +42,7 @@ from pipelines.reference import (
     prompt_features,
     real_subjects,
 )
+from training.checkpoint import KINDS
 from training.command import answer, run_command, say
 
 REPORT_NAME, PAGE_NAME, MEASUREMENTS_NAME = "report.json", "report.html", "measurements.safetensors"
@@ -94,11 +96,15 @@ def evaluate(
         "split": split,
         "seed": seed,
     }
-    # Whatever may be wrong with a baseline is asked before the hours that it would cost.
+    # What may be wrong with a baseline is asked before the hours that it would cost; its rate and length come later.
     old = open_baseline(baseline, fingerprint)
-    subjects = generate(model, held, out / "generated", seed) if model else read_generated(generated, held, notes)
+    subjects = read_generated(generated, held, notes) if generated else []
+    asked = [counterpart_prompt(clip, number) for number, clip in enumerate(held.held_out)]
+    if baseline is not None:
+        check_prompts(old.prompts if old else asked, [subject.prompt for subject in subjects] if generated else asked)
+    if model is not None:
+        subjects = generate(model, held, out / "generated", seed)
     rival = generate(baseline, held, out / "baseline", seed) if baseline is not None and old is None else []
-    check_prompts(old.prompts if old else [subject.prompt for subject in rival], subjects, baseline)
     rate = common_rate(subjects, held, ear.sample_rate, notes)
     fingerprint |= {"sample_rate": rate, "clips": len(subjects)}
     open_baseline(baseline, fingerprint)
@@ -196,7 +202,12 @@ def open_baseline(path: Path | None, fingerprint: dict[str, Any]) -> Measurement
     Raises:
         ValueError: neither a bundle nor a report, or a report that was measured otherwise: names what differs.
     """
-    if path is None or (path / BUNDLE_NAME).is_file():
+    if path is None:
+        return None
+    if (path / BUNDLE_NAME).is_file():
+        rival = Bundle.open(path)
+        for kind in KINDS:
+            rival.stage(kind)
         return None
     if not (path / REPORT_NAME).is_file():
         raise ValueError(f"baseline: '{path}' is neither a bundle nor the folder of a report")
@@ -211,13 +222,13 @@ def open_baseline(path: Path | None, fingerprint: dict[str, Any]) -> Measurement
     return Measurements.load(path / MEASUREMENTS_NAME)
 
 
-def check_prompts(theirs: Sequence[str], subjects: Sequence[Subject], baseline: Path | None) -> None:
+def check_prompts(theirs: Sequence[str], ours: Sequence[str]) -> None:
     """Refuse a baseline whose clips are not those of the same prompts, one by one.
 
     Raises:
         ValueError: its clips were made for other prompts.
     """
-    if baseline is not None and list(theirs) != [subject.prompt for subject in subjects]:
+    if list(theirs) != list(ours):
         raise ValueError("baseline: its clips were made for other prompts, or are in another order")
 
 

@@ -244,14 +244,14 @@ def check_judged(folder: AudioFolder, config: Path, bundle: Bundle | None) -> No
     """Refuse a folder of which the last stage could judge nothing, before the first one is trained.
 
     Raises:
-        ValueError: no clip that is held out for validation is long enough.
+        ValueError: no clip to validate on is long enough.
     """
     told = bundle.page["mel"] if bundle else yaml.safe_load(config.read_text(encoding="utf-8"))["model"]["mel"]
     mel = MelConfig.from_dict(told) if bundle else MelConfig.from_yaml(config.parent / told)
     held_out = folder.split("validation") or folder.split("train")
     if not any(long_enough(int(clip.seconds * mel.sample_rate), mel) for clip in held_out):
         raise ValueError(
-            f"audio: no clip that is held out for validation ({len(held_out)}) is long enough to be judged"
+            f"audio: none of the clips to validate on ({len(held_out)}) is long enough for the vocoder to be judged by"
         )
 
 

@@ -196,6 +196,17 @@ def load_weights(module: torch.nn.Module, weights: dict[str, Tensor], path: Path
     module.load_state_dict(weights)
 
 
+def config_differences(old: Any, new: Any, name: str = "") -> list[str]:  # noqa: ANN401
+    """Leaves in which two plain configs differ, as `path: old != new`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        result = []
+        for key in sorted(set(old) | set(new)):
+            result += config_differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
+        return result
+    old, new = (list(value) if isinstance(value, tuple) else value for value in (old, new))
+    return [] if old == new else [f"{name}: {old} != {new}"]
+
+
 def _load_safetensors(path: Path) -> tuple[StageRecord, dict[str, Tensor]]:
     try:
         with safe_open(str(path), framework="pt") as file:

@@ -17,7 +17,6 @@ from jsonargparse import ArgumentError
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     Callback,
-    EarlyStopping,
     ModelCheckpoint,
     RichProgressBar,
 )
@@ -34,7 +33,7 @@ from training.data import StageData
 from training.locks import held_folder
 from training.module import StageTraining
 from training.resuming import start_left_out
-from training.run_report import RunReport
+from training.run_report import EarlyStopping, RunReport
 
 LOCK_SECONDS = 60.0
 DESCRIPTION = "Train one stage. Everything is set in a YAML file; any key can be given on the command line too."
@@ -82,7 +81,10 @@ class PlateauStep(Callback):
 
 
 class LastValidation(Callback):
-    """Validates once more where `trainer.max_steps` falls between two validations: the last batches may be the best."""
+    """Validates once more where `trainer.max_steps` falls between two validations: the last batches may be the best.
+
+    Not where `trainer.check_val_every_n_epoch` leaves out validations of whole epochs.
+    """
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:  # noqa: ANN401
         """Where a training is told to stop, Lightning validates before it does; where its steps are up it does not."""
@@ -233,12 +235,9 @@ class StageCLI(LightningCLI):
     def after_fit(self) -> None:
         """Name the checkpoint to take, and the next command."""
         folder = Path(self.trainer.default_root_dir)
-        # Stopped before the first validation, it has no best one.
+        # Without a validation there is no best one.
         taken = self.model.taken if (folder / f"{self.model.taken}.ckpt").is_file() else "last"
         made = folder / f"{taken}.ckpt"
-        stopper = self._get(self.config_init, "early_stopping")
-        if stopper.wait_count >= stopper.patience:
-            say(f"stopped early: {self.model.monitor} was not better in {stopper.patience} validations")
         answer(f"{taken} checkpoint: {made}")
         answer(f"next: {self.model.next_command(str(made))}")
 

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from training.checkpoint import RECORD_KEY, StageRecord, load_stage, load_weights
+from training.checkpoint import RECORD_KEY, StageRecord, config_differences, load_stage, load_weights
 from training.schedule import OptimiserConfig, ScheduleConfig, build_optimiser, build_schedule
 
 
@@ -160,14 +160,3 @@ def keep_start(trainer: Trainer, error: float) -> None:
     trainer.save_checkpoint(path)
     known = {"best_model_path": path, "best_model_score": score, "best_k_models": {path: score}}
     keeper.load_state_dict(keeper.state_dict() | known | {"kth_best_model_path": path, "kth_value": score})
-
-
-def config_differences(old: Any, new: Any, name: str = "") -> list[str]:  # noqa: ANN401
-    """Leaves in which two plain configs differ, as `path: old != new`."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        result = []
-        for key in sorted(set(old) | set(new)):
-            result += config_differences(old.get(key), new.get(key), f"{name}.{key}" if name else str(key))
-        return result
-    old, new = (list(value) if isinstance(value, tuple) else value for value in (old, new))
-    return [] if old == new else [f"{name}: {old} != {new}"]

@@ -10,12 +10,29 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Timer
+from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
 
 from training.command import say
 from training.module import StageTraining
 
 # Set by `pipelines.train`: a killed parent must not leave a training behind.
 PARENT_VARIABLE = "MELISMA_PARENT"
+
+
+class EarlyStopping(LightningEarlyStopping):
+    """Lightning's, that says why it ends a run; its patience is the command's, not the one of the run to go on from."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """All but the patience, and why the run was ended before."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
+        self.stopping_reason_message = None
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop where it is time to; said unless the steps are up as well."""
+        super().on_validation_end(trainer, pl_module)
+        reason, ended = self.stopping_reason_message, 0 < trainer.max_steps <= trainer.global_step
+        if reason and not ended:
+            say(f"stopping early: {reason.removesuffix(' Signaling Trainer to stop.')}")
 
 
 class RunReport(Callback):

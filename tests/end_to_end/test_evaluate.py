@@ -151,7 +151,15 @@ def test_a_baseline_that_cannot_be_is_refused_before_anything_is_generated(
     reference: Path, small_bundle: Path, honest: tuple[Path, dict[str, Any]], tmp_path: Path, capsys
 ) -> None:
     words = ["--reference", str(reference), "--out", str(tmp_path / "out"), "--model", str(small_bundle)]
-    for baseline, seed, message in ((tmp_path / "nowhere", "0", "neither a bundle"), (honest[0], "1", "seed: 0 != 1")):
+    broken = tmp_path / "broken"
+    shutil.copytree(small_bundle, broken)
+    (broken / "vocoder.safetensors").write_bytes(b"cut")
+    for baseline, seed, message in (
+        (tmp_path / "nowhere", "0", "neither a bundle"),
+        (honest[0], "1", "seed: 0 != 1"),
+        (honest[0], "0", "its clips were made for other prompts"),
+        (broken, "0", "vocoder.safetensors' is truncated or changed"),
+    ):
         assert main([*words, "--embedder", "mel", "--baseline", str(baseline), "--seed", seed]) == 2
         assert message in capsys.readouterr().err
         assert not (tmp_path / "out" / "generated").exists()

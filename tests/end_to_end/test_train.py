@@ -172,7 +172,7 @@ def test_what_would_fail_after_hours_is_refused_at_once(tmp_path: Path, sonic_pi
     (sounds / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     words = ["--audio", str(sounds), "--preset", "tiny", "--out", str(tmp_path / "run")]
     for options, message in (
-        ((), "no clip that is held out for validation (1) is long enough"),
+        ((), "none of the clips to validate on (1) is long enough"),
         (("--num_clips", "0"), "num_clips: expected at least 1, got 0"),
     ):
         assert main([*words, *options]) == 2

@@ -184,9 +184,9 @@ def test_transpositions_that_cannot_be_are_refused(stage_files, tmp_path, sonic_
 def test_a_place_that_no_file_can_have_is_refused_before_anything_is_encoded(
     sonic_pi_folder, stage_files, tmp_path, capsys
 ) -> None:
-    (tmp_path / "taken.safetensors").mkdir()
-    words = ["--checkpoint", str(stage_files["autoencoder"]), "--audio", str(sonic_pi_folder), "--out"]
-    for name in ("taken.safetensors", "latents.pt"):
-        assert encode.main([*words, str(tmp_path / name)]) == 2
-        assert f".safetensors file to write, got '{tmp_path / name}'" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["taken.safetensors"]
+    taken = tmp_path / "taken.safetensors"
+    taken.mkdir()
+    words = ["--checkpoint", str(stage_files["autoencoder"]), "--audio", str(sonic_pi_folder)]
+    assert encode.main([*words, "--out", str(taken)]) == 2
+    assert f"a file to write, got the folder '{taken}'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [taken]

@@ -200,11 +200,17 @@ def test_early_stopping_is_said_and_does_not_end_a_game(
     """What learns nothing is not better in one validation: it stops, unless its metric does not tell what is better."""
     still = ["--model.optimiser.learning_rate", "0", "--early_stopping.patience", "1", "--data.steps_per_epoch", "1"]
     assert fit(sonic_pi_folder, tmp_path / "plain", 6, monkeypatch, *still) == 0
-    assert "stopped early: validation/log_mel_error was not better in 1 validations" in capsys.readouterr().err
+    assert "stopping early: Monitored metric validation/log_mel_error did not improve in the last 1 records." in (
+        capsys.readouterr().err
+    )
     assert load_stage(tmp_path / "plain" / "last.ckpt", "autoencoder")[0].training["batches"] == 2
     assert fit(sonic_pi_folder, tmp_path / "game", 6, monkeypatch, *still, *GAN) == 0
-    assert "stopped early" not in capsys.readouterr().err
+    assert "stopping early" not in capsys.readouterr().err
     assert load_stage(tmp_path / "game" / "last.ckpt", "autoencoder")[0].training["batches"] == 6
+    # A run goes on by the patience that it is given now: the steps are up when it is at its end.
+    assert fit(sonic_pi_folder, tmp_path / "plain", 4, monkeypatch, *still, "--early_stopping.patience", "3") == 0
+    assert load_stage(tmp_path / "plain" / "last.ckpt", "autoencoder")[0].training["batches"] == 4
+    assert "stopping early" not in capsys.readouterr().err
 
 
 def test_an_encoder_that_learnt_nothing_is_not_frozen(

@@ -43,10 +43,16 @@ def test_a_validation_looks_at_so_many_draws() -> None:
     assert [draws_seen(data, limit) for limit in (1.0, 0.5, 3, 100, 0)] == [50, 24, 24, 50, 0]
 
 
-def test_a_distance_that_is_no_number_is_the_worst(latents, tmp_path, monkeypatch, capsys) -> None:
-    """A run that is to choose by it goes on: one bad validation does not cost what was learnt."""
+def test_a_distance_that_is_no_number_ends_a_run_in_words(latents, tmp_path, monkeypatch, capsys) -> None:
+    """Before, with a traceback: the metric to choose by was missing."""
     monkeypatch.setattr("latent_diffusion.listening.describe_latents", lambda made, _: made[:, :3, 0] * torch.nan)
     options = ("--early_stopping.monitor", "validation/kernel_distance", "--model.kernel_clips", "20")
-    options = (*options, "--data.validation_draws", "24", "--trainer.max_steps", "3")
+    options = (*options, "--data.validation_draws", "24", "--trainer.max_steps", "9")
     assert fit(monkeypatch, latents, tmp_path / "run", *options) == 0
-    assert "validation/kernel_distance 2000.0" in capsys.readouterr().err
+    assert "stopping early: Monitored metric validation/kernel_distance = inf is not finite." in capsys.readouterr().err
+
+
+def test_without_validation_nothing_is_chosen_and_nothing_refused(latents, tmp_path, monkeypatch, capsys) -> None:
+    options = ("--early_stopping.monitor", "validation/kernel_distance", "--trainer.limit_val_batches", "0")
+    assert fit(monkeypatch, latents, tmp_path / "run", *options, "--trainer.max_steps", "2") == 0
+    assert f"last checkpoint: {tmp_path / 'run' / 'last.ckpt'}" in capsys.readouterr().out

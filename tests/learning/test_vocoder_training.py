@@ -98,9 +98,10 @@ def test_resuming_equals_not_having_stopped(folder, tmp_path, model):
 
 
 @pytest.mark.parametrize("model", [{}, {"gan": GAN}])
-def test_the_last_batches_are_kept(folder, tmp_path, model):
-    # Two batches are an epoch, with a validation at its end.
-    kept = fit(folder, tmp_path, "--trainer.max_steps", "5", **model)
+@pytest.mark.parametrize("options", [(), ("--trainer.limit_val_batches", "0")])
+def test_the_last_batches_are_kept(folder, tmp_path, model, options):
+    # Two batches are an epoch, with a validation at its end, if at all.
+    kept = fit(folder, tmp_path, "--trainer.max_steps", "5", *options, **model)
     assert kept["progress"]["batches_done"] == 5
 
 

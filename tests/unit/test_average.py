@@ -10,7 +10,7 @@ from torch import Tensor
 from latent_diffusion.guide import GUIDE, with_guide
 from pipelines.average import average, main
 from pipelines.text_to_audio import TextToAudioPipeline
-from training.checkpoint import StageRecord, load_stage, read_stage, save_stage
+from training.checkpoint import load_stage, read_stage, save_stage
 
 DECODER = "decoder."
 
@@ -93,6 +93,8 @@ def test_a_guiding_model_is_left_out_and_said(tmp_path: Path, stage_files, capsy
     save_stage(tmp_path / "guided.safetensors", record, weights, torch.float32)
     average([tmp_path / "guided.safetensors", plain], tmp_path / "x.safetensors")
     assert "guided.safetensors is left out: give it to python -m pipelines.bundle --guide" in capsys.readouterr().err
+    assert "guide" in record.lineage
+    assert "guide" not in read_stage(tmp_path / "x.safetensors")[0].lineage
     made, own = weights_of(tmp_path / "x.safetensors"), weights_of(plain)
     assert not any(name.startswith(GUIDE) for name in made)
     assert all(torch.equal(made[name], own[name]) for name in own)
@@ -127,8 +129,23 @@ def test_trainings_that_began_apart_are_refused(tmp_path: Path, stage_files, cap
     save_stage(tmp_path / "apart.safetensors", record, turned, torch.float32)
     assert main(["--checkpoints", str(path), str(tmp_path / "apart.safetensors"), "--out", out]) == 2
     assert "began apart from the first checkpoint: start one with --model.init_from the other" in error(capsys)
-    other = StageRecord.from_dict({**record.to_dict(), "config": {**record.config, "max_seconds": 2.0}}, path)
-    save_stage(tmp_path / "shorter.safetensors", other, weights, torch.float32)
-    assert main(["--checkpoints", str(path), str(tmp_path / "shorter.safetensors"), "--out", out]) == 2
-    assert "shorter.safetensors' differs from the first checkpoint in max_seconds: no average" in error(capsys)
+    latents = {**record.config["latents"], "encoder_fingerprint": "another encoder"}
+    save_stage(
+        tmp_path / "stale.safetensors",
+        replace(record, config={**record.config, "latents": latents}),
+        weights,
+        torch.float32,
+    )
+    assert main(["--checkpoints", str(path), str(tmp_path / "stale.safetensors"), "--out", out]) == 2
+    assert "differs from the first checkpoint in latents.encoder_fingerprint: no average" in error(capsys)
     assert not Path(out).exists()
+
+
+def test_settings_that_are_no_weights_are_those_of_the_first(tmp_path: Path, stage_files, capsys) -> None:
+    path = stage_files["vocoder"]
+    record, weights = read_stage(path)
+    corrected = replace(record, config={**record.config, "network": {**record.config["network"], "corrections": 2}})
+    save_stage(tmp_path / "corrected.safetensors", corrected, weights, torch.float32)
+    average([tmp_path / "corrected.safetensors", path], tmp_path / "x.safetensors", [0.75, 0.25])
+    assert f"as in the first checkpoint, and not as in {path}: network.corrections" in capsys.readouterr().err
+    assert read_stage(tmp_path / "x.safetensors")[0].config["network"]["corrections"] == 2
