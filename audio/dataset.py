@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -134,9 +134,7 @@ class AudioFolder:
         if not chosen:
             counts = ", ".join(f"{len(self.split(other))} {other}" for other in SPLITS)
             raise ValueError(f"split: '{self.root}' holds no clip of split '{name}' ({counts})")
-        if clips == 0 or clips >= len(chosen):
-            return chosen
-        return tuple(chosen[index * len(chosen) // clips] for index in range(clips))
+        return evenly(chosen, clips)
 
     def licences(self) -> list[str]:
         """All licences of the training clips, sorted."""
@@ -159,6 +157,13 @@ class AudioFolder:
             reasons = Counter(item.reason for item in self.skipped).most_common(4)
             text += f"; skipped {len(self.skipped)}: " + ", ".join(f"{count} {reason}" for reason, count in reasons)
         return text
+
+
+def evenly(clips: Sequence[Clip], number: int) -> tuple[Clip, ...]:
+    """So many of some clips, spread evenly; all of them for 0, or where there are no more."""
+    if number == 0 or number >= len(clips):
+        return tuple(clips)
+    return tuple(clips[index * len(clips) // number] for index in range(number))
 
 
 def _metadata_rows(root: Path) -> list[dict[str, Any]]:

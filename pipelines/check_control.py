@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio.dataset import AudioFolder, Clip, Split
+from audio.dataset import AudioFolder, Clip, Split, evenly
 from audio.files import read_audio, write_audio
 from audio.measures import loudness_db
 from audio.mel import LogMelSpectrogram
@@ -106,8 +106,7 @@ def check_control(
     longest = sorted(folder.split(split), key=lambda clip: -min(clip.seconds, pipeline.defaults.max_seconds))[:clips]
     # Of sounds that last: where all is silence, no border can be heard.
     held = [clip.captions[0] for clip in longest if clip.captions] or prompts
-    pitched = [clip for clip in folder.split(split) if clip.pitch is not None and clip.label]
-    noted = [pitched[number * len(pitched) // clips] for number in range(min(clips, len(pitched)))]
+    noted = evenly([clip for clip in folder.split(split) if clip.pitch is not None and clip.label], clips)
     measured = measures(check, sources, longest, prompts, held, noted)
     found: list[Property] = []
     page: dict[str, Any] = {"stages": pipeline.fingerprints, "data": folder.fingerprint()}

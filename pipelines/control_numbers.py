@@ -11,13 +11,11 @@ from audio.dataset import Clip
 from audio.files import read_audio
 from audio.measures import brightness_hz, loudness_db
 from evaluation.pitch import PitchEstimator, cents, load_pitch_estimator
-from pipelines.control_promises import BROKEN, PITCH_CENTS
+from pipelines.control_promises import PITCH_CENTS, UNHEARD
 
 ASKED_SECONDS = 1.0
 ASKED_LOUDNESS = -24.0
 ASKED_BRIGHTNESS = (0.5, 2.0)
-# Of a clip in which no note is heard.
-UNHEARD = BROKEN * 100.0
 
 
 class Made(Protocol):

@@ -15,6 +15,8 @@ ROUGHEST = 1.0
 QUIETEST = 1e-5
 # Of a loop that is silence, which has no seam.
 BROKEN = 100.0
+# Of a clip in which no note is heard.
+UNHEARD = BROKEN * 100.0
 PITCH_CENTS = 50.0
 # What no value of a promise may exceed: nats, times the usual change, decibels, steps, octaves, cents.
 LIMITS: dict[str, float | None] = {
@@ -70,9 +72,14 @@ def show(found: Sequence[Property]) -> None:
         if not part.values:
             table.add_row(part.name, "0", "nothing to judge", "", f"{part.limit:g}", "")
             continue
-        middle, worst = (f"{value:.3g}" for value in (median(part.values), max(part.values)))
+        middle, worst = (told(value) for value in (median(part.values), max(part.values)))
         table.add_row(part.name, str(len(part.values)), middle, worst, f"{part.limit:g}", f"{part.within or 0.0:.0%}")
     Console(stderr=True).print(table)
+
+
+def told(value: float) -> str:
+    """A value of the table, or what it stands for where there was nothing to measure."""
+    return {BROKEN: "silent", UNHEARD: "no note"}.get(value) or f"{value:.3g}"
 
 
 def decibels(waveform: Tensor) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audio.dataset import AudioFolder, Clip, Split
+from audio.dataset import AudioFolder, Clip, Split, evenly
 from audio.files import resample
 from audio.notes import named_pitch
 from evaluation.classifier import PICTURE, Classifier, picture
@@ -58,9 +58,7 @@ def asked_clips(folder: AudioFolder, families: Sequence[str], split: Split, clip
     """Of each family that a split holds, so many clips spread evenly, or all where there are fewer."""
     chosen: list[Clip] = []
     for family in families:
-        own = [clip for clip in folder.split(split) if clip.family == family]
-        count = min(clips_per_family, len(own))
-        chosen += [own[number * len(own) // count] for number in range(count)]
+        chosen += evenly([clip for clip in folder.split(split) if clip.family == family], clips_per_family)
     return chosen
 
 

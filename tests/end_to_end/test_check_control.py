@@ -10,7 +10,7 @@ from audio.files import read_audio, write_audio
 from pipelines import check_control
 from pipelines.borders import border_scores, cut_scores
 from pipelines.check_control import main, pairs
-from pipelines.control_promises import LIMITS, Property, decibels
+from pipelines.control_promises import BROKEN, LIMITS, UNHEARD, Property, decibels, show
 from pipelines.live import live_output
 
 
@@ -76,6 +76,15 @@ def test_one_promise_alone_is_measured_each_clip_of_a_seed_of_its_own(
     assert main([*options, "--out", str(tmp_path)]) == 0
     assert set(json.loads((tmp_path / "control.json").read_text())) == {"stages", "data", "stream"}
     assert asked == [(5, 2.5), (6, 2.5)]
+
+
+def test_the_table_says_what_there_was_nothing_to_measure_of(capsys) -> None:
+    show([Property("loop", (0.8, 0.9, BROKEN), 1.0), Property("pitch", (4.0, UNHEARD), 50.0)])
+    rows = [line for line in capsys.readouterr().err.splitlines() if "loop" in line or "pitch" in line]
+    assert "silent" in rows[0]
+    assert "67%" in rows[0]
+    assert "no note" in rows[1]
+    assert "50%" in rows[1]
 
 
 def test_levels_are_in_decibels() -> None:

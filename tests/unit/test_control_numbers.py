@@ -11,7 +11,8 @@ import torch
 from audio.dataset import Clip
 from audio.files import write_audio
 from pipelines import control_numbers
-from pipelines.control_numbers import UNHEARD, colours_off, levels_off, notes_off
+from pipelines.control_numbers import colours_off, levels_off, notes_off
+from pipelines.control_promises import UNHEARD
 
 RATE = 44_100
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from audio.balance import balanced_weights
-from audio.dataset import AudioFolder
+from audio.dataset import AudioFolder, Clip, evenly
 from audio.files import write_audio
 
 
@@ -127,3 +127,10 @@ def test_balance_draws_cells_alike(tmp_path: Path) -> None:
     assert np.allclose(balanced_weights(clips, 0.0), 1.0)
     with pytest.raises(ValueError, match="balance"):
         balanced_weights(clips, 2.0)
+
+
+def test_clips_are_spread_evenly_and_all_are_taken_where_there_are_no_more() -> None:
+    clips = [Clip(Path(f"{number}.wav"), ("x",), 1.0, -10.0, 100.0) for number in range(5)]
+    assert [clip.path.stem for clip in evenly(clips, 2)] == ["0", "2"]
+    assert evenly(clips, 20) == evenly(clips, 5) == evenly(clips, 0) == tuple(clips)
+    assert evenly([], 3) == ()
