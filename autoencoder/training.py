@@ -61,7 +61,7 @@ class MelVAETraining(PlayersTraining):
         freeze_encoder: train the decoder alone, so that latents stay valid.
         equaliser_db: most by which a smooth random curve over the bins lifts or lowers the mels of training.
         gan: the adversarial phase; off by default. It makes mels that scatter as real ones do, and no nearer to their
-            own: take `last.ckpt` of it, for `best.ckpt` is that of the smallest error. Nothing stops it early.
+            own: take `last.ckpt` of it, for `best.ckpt` is that of the smallest error. No patience ends it.
     """
 
     kind = "autoencoder"

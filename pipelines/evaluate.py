@@ -107,7 +107,8 @@ def evaluate(
     rival = generate(baseline, held, out / "baseline", seed) if baseline is not None and old is None else []
     rate = common_rate(subjects, held, ear.sample_rate, notes)
     fingerprint |= {"sample_rate": rate, "clips": len(subjects)}
-    open_baseline(baseline, fingerprint)
+    if old is not None:
+        open_baseline(baseline, fingerprint)
     cache = EmbeddingCache(ear, sample_rate=rate)
     listen = Ears(cache, pitch, family_classifier(held, rate, seed, bar("learning families")), rate)
     tell_time(listen, len(subjects) + len(rival), len(held.held_out), len(held.train))

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from latent_diffusion.config import LatentDiffusionConfig
 from latent_diffusion.guide import GUIDE, with_guide
+from latent_diffusion.model import LatentDiffusion
 from pipelines.average import average, main
 from pipelines.text_to_audio import TextToAudioPipeline
 from training.checkpoint import load_stage, read_stage, save_stage
@@ -30,6 +33,11 @@ def trained_on(path: Path, out: Path, moved: str = "", seed: int = 1) -> Path:
     frozen = {name: own for name, own in record.parts.items() if moved and not moved.startswith(name)}
     save_stage(out, replace(sealed, parts={**sealed.parts, **frozen}), made, torch.float32)
     return out
+
+
+def deeper_config(config: dict[str, Any]) -> dict[str, Any]:
+    """With one block more."""
+    return {**config, "network": {**config["network"], "depth": config["network"]["depth"] + 1}}
 
 
 def error(capsys: pytest.CaptureFixture[str]) -> str:
@@ -122,7 +130,7 @@ def test_refused_in_one_line(tmp_path: Path, monkeypatch, stage_files, capsys, o
 
 
 def test_trainings_that_began_apart_are_refused(tmp_path: Path, stage_files, capsys) -> None:
-    """Other sizes, and other directions of the latents: the network of one reads what the other never wrote."""
+    """Other latents, other directions of them, other sizes: the network of one reads what the other never wrote."""
     path, out = stage_files["latent_diffusion"], str(tmp_path / "x.safetensors")
     record, weights = read_stage(path)
     turned = {**weights, "preconditioner.basis": weights["preconditioner.basis"].flip(0)}
@@ -138,6 +146,16 @@ def test_trainings_that_began_apart_are_refused(tmp_path: Path, stage_files, cap
     )
     assert main(["--checkpoints", str(path), str(tmp_path / "stale.safetensors"), "--out", out]) == 2
     assert "differs from the first checkpoint in latents.encoder_fingerprint: no average" in error(capsys)
+    deeper = LatentDiffusion(LatentDiffusionConfig.from_dict(deeper_config(record.config)))
+    deeper.preconditioner.assume_white()
+    save_stage(
+        tmp_path / "deeper.safetensors",
+        replace(record, config=deeper.to_config()),
+        deeper.state_dict(),
+        torch.float32,
+    )
+    assert main(["--checkpoints", str(path), str(tmp_path / "deeper.safetensors"), "--out", out]) == 2
+    assert "deeper.safetensors' has another network.blocks.2." in error(capsys)
     assert not Path(out).exists()
 
 
